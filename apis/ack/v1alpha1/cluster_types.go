@@ -1,0 +1,211 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	xpv2 "github.com/crossplane/crossplane/apis/v2/core/v2"
+)
+
+// TagOwner is the tag that every created cloud resource carries. Its value is
+// the UID of the managed resource.
+const TagOwner = "regionpool.io/uid"
+
+// An Addon of an ACK cluster.
+type Addon struct {
+	// Name of the add-on.
+	Name string `json:"name"`
+
+	// Config of the add-on, as JSON.
+	// +optional
+	Config string `json:"config,omitempty"`
+
+	// Disabled add-ons are not installed although ACK would by default.
+	// +optional
+	Disabled bool `json:"disabled,omitempty"`
+}
+
+// ClusterParameters of an ACK managed cluster. It is created without nodes;
+// NodePools add them.
+// +kubebuilder:validation:XValidation:rule="has(self.containerCIDR) || (has(self.podVSwitchIds) && size(self.podVSwitchIds) > 0)",message="set containerCIDR (Flannel) or podVSwitchIds (Terway)"
+// +kubebuilder:validation:XValidation:rule="!(has(self.containerCIDR) && has(self.podVSwitchIds))",message="containerCIDR (Flannel) and podVSwitchIds (Terway) exclude each other"
+// +kubebuilder:validation:XValidation:rule="!has(self.containerCIDR) || !isCIDR(self.containerCIDR) || !isCIDR(self.serviceCIDR) || (!cidr(self.containerCIDR).containsCIDR(self.serviceCIDR) && !cidr(self.serviceCIDR).containsCIDR(self.containerCIDR))",message="serviceCIDR and containerCIDR overlap"
+type ClusterParameters struct {
+	// Region of the cluster, such as cn-hangzhou.
+	// +kubebuilder:validation:Pattern=`^[a-z]{2,}-[a-z0-9-]+$`
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="region cannot be changed"
+	Region string `json:"region"`
+
+	// VPCID of the cluster's network.
+	// +kubebuilder:validation:Pattern=`^vpc-.+`
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="vpcId cannot be changed"
+	VPCID string `json:"vpcId"`
+
+	// VSwitchIDs of the control plane.
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=5
+	// +kubebuilder:validation:items:Pattern=`^vsw-.+`
+	VSwitchIDs []string `json:"vSwitchIds"`
+
+	// PodVSwitchIDs selects Terway and gives pods addresses of the VPC.
+	// +optional
+	PodVSwitchIDs []string `json:"podVSwitchIds,omitempty"`
+
+	// ContainerCIDR selects Flannel and is the range of pod addresses.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="isCIDR(self)",message="containerCIDR is no CIDR"
+	ContainerCIDR *string `json:"containerCIDR,omitempty"`
+
+	// ServiceCIDR is the range of Service addresses.
+	// +kubebuilder:default="172.19.0.0/20"
+	// +kubebuilder:validation:XValidation:rule="isCIDR(self)",message="serviceCIDR is no CIDR"
+	ServiceCIDR string `json:"serviceCIDR,omitempty"`
+
+	// NodeCIDRMask is the size of each node's pod range, with Flannel.
+	// +kubebuilder:default=25
+	// +kubebuilder:validation:Minimum=24
+	// +kubebuilder:validation:Maximum=28
+	NodeCIDRMask int32 `json:"nodeCIDRMask,omitempty"`
+
+	// ClusterSpec is the billing class of the control plane: ack.standard is
+	// free, ack.pro.small is billed by the hour.
+	// +kubebuilder:default=ack.pro.small
+	// +kubebuilder:validation:Enum=ack.standard;ack.pro.small
+	ClusterSpec string `json:"clusterSpec,omitempty"`
+
+	// KubernetesVersion of the control plane. The default is ACK's.
+	// +optional
+	KubernetesVersion string `json:"kubernetesVersion,omitempty"`
+
+	// Addons to install or to leave out. Flannel or Terway and the CSI add-ons
+	// are installed in any case; nginx-ingress-controller, which buys a load
+	// balancer, is left out unless named here.
+	// +optional
+	Addons []Addon `json:"addons,omitempty"`
+
+	// EndpointPublicAccess buys a public address for the API server.
+	// +kubebuilder:default=false
+	EndpointPublicAccess bool `json:"endpointPublicAccess,omitempty"`
+
+	// SNATEntry buys a NAT gateway for the VPC.
+	// +kubebuilder:default=false
+	SNATEntry bool `json:"snatEntry,omitempty"`
+
+	// DeletionProtection of the cluster. It is switched off, and read back,
+	// when this resource is deleted.
+	// +kubebuilder:default=false
+	DeletionProtection bool `json:"deletionProtection,omitempty"`
+
+	// Tags of the cluster, beside the owner tag.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=15
+	Tags map[string]string `json:"tags,omitempty"`
+}
+
+// An Operation is a long-running task of the cloud. It is kept in an annotation
+// or the status, never only in memory, so that a restart resumes it.
+type Operation struct {
+	// Type of the operation, such as Create, Modify or Delete.
+	Type string `json:"type"`
+
+	// TaskID of the cloud.
+	// +optional
+	TaskID string `json:"taskId,omitempty"`
+
+	// StartedAt is when the call was made.
+	StartedAt metav1.Time `json:"startedAt"`
+
+	// Stage the cloud reports.
+	// +optional
+	Stage string `json:"stage,omitempty"`
+}
+
+// ClusterObservation is what was last seen of the cluster.
+type ClusterObservation struct {
+	// ID of the cluster.
+	// +optional
+	ID string `json:"id,omitempty"`
+
+	// State ACK reports: initial, running, updating, deleting, …
+	// +optional
+	State string `json:"state,omitempty"`
+
+	// KubernetesVersion of the control plane.
+	// +optional
+	KubernetesVersion string `json:"kubernetesVersion,omitempty"`
+
+	// APIEndpoint of the cluster.
+	// +optional
+	APIEndpoint string `json:"apiEndpoint,omitempty"`
+
+	// SecurityGroupID ACK made for the nodes.
+	// +optional
+	SecurityGroupID string `json:"securityGroupId,omitempty"`
+
+	// DeletionProtection as read back.
+	// +optional
+	DeletionProtection bool `json:"deletionProtection,omitempty"`
+
+	// KubeconfigExpiresAt is when the published kubeconfig ends. It is renewed
+	// well before.
+	// +optional
+	KubeconfigExpiresAt *metav1.Time `json:"kubeconfigExpiresAt,omitempty"`
+
+	// Operation that is under way.
+	// +optional
+	Operation *Operation `json:"operation,omitempty"`
+
+	// Leftovers are billed things of this cluster that still exist while it is
+	// being deleted.
+	// +optional
+	Leftovers []string `json:"leftovers,omitempty"`
+}
+
+// A ClusterSpec is the desired state of a Cluster.
+type ClusterSpec struct {
+	xpv2.ManagedResourceSpec `json:",inline"`
+	ForProvider              ClusterParameters `json:"forProvider"`
+}
+
+// A ClusterStatus is the observed state of a Cluster.
+type ClusterStatus struct {
+	xpv2.ManagedResourceStatus `json:",inline"`
+	AtProvider                 ClusterObservation `json:"atProvider,omitempty"`
+}
+
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:scope=Namespaced,categories={crossplane,managed,regionpool}
+// +kubebuilder:printcolumn:name="READY",type="string",JSONPath=".status.conditions[?(@.type=='Ready')].status"
+// +kubebuilder:printcolumn:name="SYNCED",type="string",JSONPath=".status.conditions[?(@.type=='Synced')].status"
+// +kubebuilder:printcolumn:name="EXTERNAL-NAME",type="string",JSONPath=".metadata.annotations.crossplane\\.io/external-name"
+// +kubebuilder:printcolumn:name="STATE",type="string",JSONPath=".status.atProvider.state"
+// +kubebuilder:printcolumn:name="AGE",type="date",JSONPath=".metadata.creationTimestamp"
+
+// A Cluster is an ACK managed cluster. Its connection secret holds a
+// kubeconfig.
+type Cluster struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	Spec   ClusterSpec   `json:"spec"`
+	Status ClusterStatus `json:"status,omitempty"`
+}
+
+// +kubebuilder:object:root=true
+
+// A ClusterList contains Clusters.
+type ClusterList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []Cluster `json:"items"`
+}
+
+// Cluster kind.
+var (
+	ClusterKind             = "Cluster"
+	ClusterGroupKind        = schema.GroupKind{Group: Group, Kind: ClusterKind}
+	ClusterGroupVersionKind = SchemeGroupVersion.WithKind(ClusterKind)
+)
+
+func init() { SchemeBuilder.Register(&Cluster{}, &ClusterList{}) }

@@ -1,0 +1,217 @@
+package v1alpha1
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	xpv2 "github.com/crossplane/crossplane/apis/v2/core/v2"
+)
+
+// SizeFrom names the offering of a CapacityPlan that says how many nodes are
+// wanted.
+type SizeFrom struct {
+	// CapacityPlanRef names a CapacityPlan in the namespace of the node pool.
+	CapacityPlanRef corev1.LocalObjectReference `json:"capacityPlanRef"`
+
+	// Offering of the plan.
+	// +kubebuilder:validation:MinLength=1
+	Offering string `json:"offering"`
+}
+
+// A Disk of a node.
+type Disk struct {
+	// Category of the disk, such as cloud_essd.
+	// +kubebuilder:default=cloud_essd
+	Category string `json:"category,omitempty"`
+
+	// SizeGiB of the disk.
+	// +kubebuilder:default=120
+	// +kubebuilder:validation:Minimum=40
+	// +kubebuilder:validation:Maximum=500
+	SizeGiB int32 `json:"sizeGiB,omitempty"`
+}
+
+// NodePoolParameters of an ACK node pool. The number of nodes is ours: the
+// vendor's autoscaler is off.
+// +kubebuilder:validation:XValidation:rule="has(self.size) != has(self.sizeFrom)",message="set exactly one of size and sizeFrom"
+// +kubebuilder:validation:XValidation:rule="self.min <= self.max",message="min is above max"
+// +kubebuilder:validation:XValidation:rule="!has(self.size) || (self.size >= self.min && self.size <= self.max)",message="size is outside min and max"
+type NodePoolParameters struct {
+	// ClusterRef names a Cluster in the namespace of the node pool.
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="clusterRef cannot be changed"
+	ClusterRef corev1.LocalObjectReference `json:"clusterRef"`
+
+	// InstanceTypes in the order in which they are tried.
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=10
+	// +kubebuilder:validation:items:Pattern=`^ecs\..+`
+	InstanceTypes []string `json:"instanceTypes"`
+
+	// VSwitchIDs of the nodes. The default is the cluster's.
+	// +optional
+	// +kubebuilder:validation:MaxItems=8
+	VSwitchIDs []string `json:"vSwitchIds,omitempty"`
+
+	// Size is the number of nodes wanted.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Size *int32 `json:"size,omitempty"`
+
+	// SizeFrom follows a CapacityPlan, clamped by min and max.
+	// +optional
+	SizeFrom *SizeFrom `json:"sizeFrom,omitempty"`
+
+	// Min and Max number of nodes.
+	// +kubebuilder:default=0
+	// +kubebuilder:validation:Minimum=0
+	Min int32 `json:"min"`
+	// +kubebuilder:default=10
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=5000
+	Max int32 `json:"max"`
+
+	// Labels and Taints of the nodes.
+	// +optional
+	Labels map[string]string `json:"labels,omitempty"`
+	// +optional
+	Taints []corev1.Taint `json:"taints,omitempty"`
+
+	// SystemDisk of each node.
+	// +optional
+	// +kubebuilder:default={category: cloud_essd, sizeGiB: 120}
+	SystemDisk *Disk `json:"systemDisk,omitempty"`
+
+	// MultiAZPolicy spreads nodes over the zones of the vSwitches.
+	// +kubebuilder:default=BALANCE
+	// +kubebuilder:validation:Enum=PRIORITY;COST_OPTIMIZED;BALANCE
+	MultiAZPolicy string `json:"multiAZPolicy,omitempty"`
+
+	// DrainTimeout after which a node that cannot be drained is left alone and
+	// the blocking pods are named. Nodes are never released with pods on them
+	// that a PodDisruptionBudget protects.
+	// +kubebuilder:default="15m"
+	DrainTimeout *metav1.Duration `json:"drainTimeout,omitempty"`
+
+	// Tags of the nodes, beside the owner tag.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=15
+	Tags map[string]string `json:"tags,omitempty"`
+}
+
+// A NodeDrain tells how far the drain of a node has come.
+type NodeDrain struct {
+	// Node that is being released.
+	Node string `json:"node"`
+
+	// InstanceID of the node.
+	InstanceID string `json:"instanceId"`
+
+	// StartedAt is when the node was cordoned.
+	StartedAt metav1.Time `json:"startedAt"`
+
+	// BlockedBy says which pods or budgets hold the drain.
+	// +optional
+	BlockedBy string `json:"blockedBy,omitempty"`
+}
+
+// NodePoolObservation is what was last seen of the node pool.
+type NodePoolObservation struct {
+	// ID of the node pool.
+	// +optional
+	ID string `json:"id,omitempty"`
+
+	// ClusterID the pool belongs to.
+	// +optional
+	ClusterID string `json:"clusterId,omitempty"`
+
+	// Region of the pool.
+	// +optional
+	Region string `json:"region,omitempty"`
+
+	// State ACK reports: initial, active, scaling, removing_nodes, deleting, …
+	// +optional
+	State string `json:"state,omitempty"`
+
+	// Wanted number of nodes after clamping.
+	// +optional
+	Wanted int32 `json:"wanted"`
+
+	// Desired size as ACK has it.
+	// +optional
+	Desired int32 `json:"desired"`
+
+	// Nodes that exist in the cloud.
+	// +optional
+	Nodes int32 `json:"nodes"`
+
+	// Ready nodes, by Kubernetes: ACK's own healthy count is the life cycle of
+	// the machine.
+	// +optional
+	Ready int32 `json:"ready"`
+
+	// Draining nodes.
+	// +optional
+	// +listType=map
+	// +listMapKey=node
+	Draining []NodeDrain `json:"draining,omitempty"`
+
+	// Operation that is under way.
+	// +optional
+	Operation *Operation `json:"operation,omitempty"`
+}
+
+// A NodePoolSpec is the desired state of a NodePool.
+type NodePoolSpec struct {
+	xpv2.ManagedResourceSpec `json:",inline"`
+	ForProvider              NodePoolParameters `json:"forProvider"`
+}
+
+// A NodePoolStatus is the observed state of a NodePool.
+type NodePoolStatus struct {
+	xpv2.ManagedResourceStatus `json:",inline"`
+	AtProvider                 NodePoolObservation `json:"atProvider,omitempty"`
+}
+
+// TypeCapacityAvailable is the condition that is False when the cloud has no
+// stock or no quota for the wanted nodes.
+const TypeCapacityAvailable xpv2.ConditionType = "CapacityAvailable"
+
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:scope=Namespaced,categories={crossplane,managed,regionpool}
+// +kubebuilder:printcolumn:name="READY",type="string",JSONPath=".status.conditions[?(@.type=='Ready')].status"
+// +kubebuilder:printcolumn:name="SYNCED",type="string",JSONPath=".status.conditions[?(@.type=='Synced')].status"
+// +kubebuilder:printcolumn:name="EXTERNAL-NAME",type="string",JSONPath=".metadata.annotations.crossplane\\.io/external-name"
+// +kubebuilder:printcolumn:name="WANTED",type="integer",JSONPath=".status.atProvider.wanted"
+// +kubebuilder:printcolumn:name="NODES",type="integer",JSONPath=".status.atProvider.nodes"
+// +kubebuilder:printcolumn:name="NODES-READY",type="integer",JSONPath=".status.atProvider.ready"
+// +kubebuilder:printcolumn:name="AGE",type="date",JSONPath=".metadata.creationTimestamp"
+
+// A NodePool is a pool of ECS nodes of an ACK Cluster. It grows at once and
+// shrinks by draining chosen nodes.
+type NodePool struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	Spec   NodePoolSpec   `json:"spec"`
+	Status NodePoolStatus `json:"status,omitempty"`
+}
+
+// +kubebuilder:object:root=true
+
+// A NodePoolList contains NodePools.
+type NodePoolList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []NodePool `json:"items"`
+}
+
+// NodePool kind.
+var (
+	NodePoolKind             = "NodePool"
+	NodePoolGroupKind        = schema.GroupKind{Group: Group, Kind: NodePoolKind}
+	NodePoolGroupVersionKind = SchemeGroupVersion.WithKind(NodePoolKind)
+)
+
+func init() { SchemeBuilder.Register(&NodePool{}, &NodePoolList{}) }

@@ -1,0 +1,27 @@
+// Package v1alpha1 holds the claims that platform teams write: Go types from which the XRDs are generated, and which the function reads.
+// +kubebuilder:object:generate=true
+// +groupName=platform.regionpool.io
+// +versionName=v1alpha1
+package v1alpha1
+
+import (
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/scheme"
+)
+
+// Group and version of this API.
+const (
+	Group   = "platform.regionpool.io"
+	Version = "v1alpha1"
+)
+
+var (
+	// SchemeGroupVersion is the group and version used to register these types.
+	SchemeGroupVersion = schema.GroupVersion{Group: Group, Version: Version}
+
+	// SchemeBuilder registers the types of this package.
+	SchemeBuilder = &scheme.Builder{GroupVersion: SchemeGroupVersion}
+
+	// AddToScheme adds the types of this package to a scheme.
+	AddToScheme = SchemeBuilder.AddToScheme
+)

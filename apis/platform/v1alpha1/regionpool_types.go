@@ -1,0 +1,284 @@
+package v1alpha1
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	xpv2 "github.com/crossplane/crossplane/apis/v2/core/v2"
+
+	federationv1alpha1 "regionpool.io/provider-regionpool/apis/federation/v1alpha1"
+	fleetv1alpha1 "regionpool.io/provider-regionpool/apis/fleet/v1alpha1"
+)
+
+// A ProviderConfigReference names a ProviderConfig of the claim's namespace or
+// a ClusterProviderConfig.
+type ProviderConfigReference struct {
+	// Kind of the configuration.
+	// +kubebuilder:default=ClusterProviderConfig
+	// +kubebuilder:validation:Enum=ProviderConfig;ClusterProviderConfig
+	Kind string `json:"kind,omitempty"`
+
+	// Name of the configuration.
+	// +kubebuilder:validation:MinLength=1
+	Name string `json:"name"`
+}
+
+// A Federation is a Karmada control plane.
+type Federation struct {
+	// ProviderConfigRef names the credentials of the Karmada API.
+	ProviderConfigRef ProviderConfigReference `json:"providerConfigRef"`
+}
+
+// A SelfBuiltCluster is a cluster the platform team owns.
+type SelfBuiltCluster struct {
+	// Name of the member in the federation.
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	// +kubebuilder:validation:MaxLength=40
+	Name string `json:"name"`
+
+	// KubeconfigSecretRef gives access to the cluster.
+	KubeconfigSecretRef federationv1alpha1.SecretKeyReference `json:"kubeconfigSecretRef"`
+}
+
+// An ElasticNodePool is one offering of an elastic cluster.
+// +kubebuilder:validation:XValidation:rule="self.min <= self.max",message="min is above max"
+type ElasticNodePool struct {
+	// Name of the node pool, unique in the cluster.
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	// +kubebuilder:validation:MaxLength=30
+	Name string `json:"name"`
+
+	// InstanceTypes in the order in which they are tried. The planner counts
+	// with the smallest of them.
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=10
+	InstanceTypes []string `json:"instanceTypes"`
+
+	// Min and Max number of nodes.
+	// +kubebuilder:default=0
+	// +kubebuilder:validation:Minimum=0
+	Min int32 `json:"min,omitempty"`
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=5000
+	Max int32 `json:"max"`
+
+	// Labels and Taints of the nodes.
+	// +optional
+	Labels map[string]string `json:"labels,omitempty"`
+	// +optional
+	Taints []corev1.Taint `json:"taints,omitempty"`
+
+	// Capacity of one node. The default is derived from the instance type.
+	// +optional
+	Capacity corev1.ResourceList `json:"capacity,omitempty"`
+
+	// HourlyPrice of one node. The default is an estimate from the instance
+	// type.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).sign() > 0",message="hourlyPrice must be above 0"
+	HourlyPrice *resource.Quantity `json:"hourlyPrice,omitempty"`
+}
+
+// ACKCluster places an elastic cluster in Alibaba Cloud.
+// +kubebuilder:validation:XValidation:rule="!(has(self.containerCIDR) && has(self.podVSwitchIds))",message="containerCIDR (Flannel) and podVSwitchIds (Terway) exclude each other"
+// +kubebuilder:validation:XValidation:rule="!has(self.containerCIDR) || !isCIDR(self.containerCIDR) || !isCIDR(self.serviceCIDR) || (!cidr(self.containerCIDR).containsCIDR(self.serviceCIDR) && !cidr(self.serviceCIDR).containsCIDR(self.containerCIDR))",message="serviceCIDR and containerCIDR overlap"
+type ACKCluster struct {
+	// Region such as cn-shanghai.
+	// +kubebuilder:validation:Pattern=`^[a-z]{2,}-[a-z0-9-]+$`
+	Region string `json:"region"`
+
+	// VPCID of the network.
+	// +kubebuilder:validation:Pattern=`^vpc-.+`
+	VPCID string `json:"vpcId"`
+
+	// VSwitchIDs of control plane and nodes.
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=5
+	// +kubebuilder:validation:items:Pattern=`^vsw-.+`
+	VSwitchIDs []string `json:"vSwitchIds"`
+
+	// PodVSwitchIDs selects Terway.
+	// +optional
+	PodVSwitchIDs []string `json:"podVSwitchIds,omitempty"`
+
+	// ContainerCIDR is the range of pod addresses with Flannel, which is the
+	// default network with 10.0.0.0/16.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="isCIDR(self)",message="containerCIDR is no CIDR"
+	ContainerCIDR *string `json:"containerCIDR,omitempty"`
+
+	// ServiceCIDR is the range of Service addresses.
+	// +kubebuilder:default="172.19.0.0/20"
+	// +kubebuilder:validation:XValidation:rule="isCIDR(self)",message="serviceCIDR is no CIDR"
+	ServiceCIDR string `json:"serviceCIDR,omitempty"`
+
+	// ClusterSpec is the billing class of the control plane.
+	// +kubebuilder:default=ack.pro.small
+	// +kubebuilder:validation:Enum=ack.standard;ack.pro.small
+	ClusterSpec string `json:"clusterSpec,omitempty"`
+
+	// KubernetesVersion of the cluster.
+	// +optional
+	KubernetesVersion string `json:"kubernetesVersion,omitempty"`
+
+	// DeletionProtection of the cluster.
+	// +optional
+	DeletionProtection bool `json:"deletionProtection,omitempty"`
+}
+
+// An ElasticCluster is a cloud cluster that exists while it is needed.
+type ElasticCluster struct {
+	// Name of the member in the federation.
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	// +kubebuilder:validation:MaxLength=40
+	Name string `json:"name"`
+
+	// ProviderConfigRef names the credentials of the cloud account.
+	ProviderConfigRef ProviderConfigReference `json:"providerConfigRef"`
+
+	// ACK places the cluster in Alibaba Cloud.
+	ACK ACKCluster `json:"ack"`
+
+	// NodePools of the cluster.
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=20
+	// +listType=map
+	// +listMapKey=name
+	NodePools []ElasticNodePool `json:"nodePools"`
+
+	// Warm keeps the control plane while the cluster is empty, so that a surge
+	// need not wait for a new one.
+	// +kubebuilder:default=false
+	Warm bool `json:"warm,omitempty"`
+
+	// DrainTimeout after which the cluster leaves although replicas remain on
+	// it. Without it the drain waits and says what blocks it.
+	// +optional
+	DrainTimeout *metav1.Duration `json:"drainTimeout,omitempty"`
+}
+
+// Limits are hard caps of the pool.
+type Limits struct {
+	// Nodes in the cloud, all clusters together.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Nodes *int32 `json:"nodes,omitempty"`
+
+	// Clusters in the cloud.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Clusters *int32 `json:"clusters,omitempty"`
+
+	// HourlyCost of all cloud nodes and control planes.
+	// +optional
+	HourlyCost *resource.Quantity `json:"hourlyCost,omitempty"`
+}
+
+// RegionPoolSpec declares a region.
+// +kubebuilder:validation:XValidation:rule="!has(self.elastic) || self.elastic.all(e, !self.selfBuilt.exists(s, s.name == e.name))",message="a name is used by a self-built and an elastic cluster"
+// +kubebuilder:validation:XValidation:rule="size(self.workloads.matchLabels) > 0",message="workloads.matchLabels is empty: it would select every workload"
+type RegionPoolSpec struct {
+	// Federation that the clusters join.
+	Federation Federation `json:"federation"`
+
+	// SelfBuilt clusters are filled first.
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=50
+	// +listType=map
+	// +listMapKey=name
+	SelfBuilt []SelfBuiltCluster `json:"selfBuilt"`
+
+	// Elastic clusters are rented when the self-built ones are full, in this
+	// order when prices are equal.
+	// +optional
+	// +kubebuilder:validation:MaxItems=10
+	// +listType=map
+	// +listMapKey=name
+	Elastic []ElasticCluster `json:"elastic,omitempty"`
+
+	// Workloads of the pool, by label.
+	Workloads WorkloadSelector `json:"workloads"`
+
+	// Mode of placement: Simulated needs fleet, Overflow uses Karmada's own
+	// scheduler.
+	// +kubebuilder:default=Simulated
+	// +kubebuilder:validation:Enum=Simulated;Overflow
+	Mode federationv1alpha1.PlacementMode `json:"mode,omitempty"`
+
+	// Limits that are never passed.
+	// +optional
+	Limits Limits `json:"limits,omitempty"`
+
+	// ScaleDown delays.
+	// +optional
+	// +kubebuilder:default={}
+	ScaleDown fleetv1alpha1.ScaleDown `json:"scaleDown,omitempty"`
+}
+
+// A WorkloadSelector selects workloads by label.
+type WorkloadSelector struct {
+	// MatchLabels that a workload must carry, all of them.
+	// +kubebuilder:validation:MinProperties=1
+	// +kubebuilder:validation:MaxProperties=10
+	MatchLabels map[string]string `json:"matchLabels"`
+}
+
+// RegionPoolStatus tells at a glance what the region does.
+type RegionPoolStatus struct {
+	xpv2.ConditionedStatus `json:",inline"`
+
+	// Phase of the pool: Joining until all self-built members are in, then what
+	// the fleet says.
+	// +optional
+	Phase string `json:"phase,omitempty"`
+
+	// Nodes that are Ready.
+	// +optional
+	Nodes *fleetv1alpha1.OwnCloud `json:"nodes,omitempty"`
+
+	// Replicas of all workloads of the pool.
+	// +optional
+	Replicas *fleetv1alpha1.ReplicaSummary `json:"replicas,omitempty"`
+
+	// HourlyCost of what is wanted now.
+	// +optional
+	HourlyCost string `json:"hourlyCost,omitempty"`
+
+	// LastDecision of the planner, one line.
+	// +optional
+	LastDecision string `json:"lastDecision,omitempty"`
+}
+
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:scope=Namespaced,categories={regionpool}
+// +kubebuilder:printcolumn:name="PHASE",type="string",JSONPath=".status.phase"
+// +kubebuilder:printcolumn:name="NODES-OWN",type="integer",JSONPath=".status.nodes.own"
+// +kubebuilder:printcolumn:name="NODES-CLOUD",type="integer",JSONPath=".status.nodes.cloud"
+// +kubebuilder:printcolumn:name="OWN",type="integer",JSONPath=".status.replicas.own"
+// +kubebuilder:printcolumn:name="CLOUD",type="integer",JSONPath=".status.replicas.cloud"
+// +kubebuilder:printcolumn:name="PENDING",type="integer",JSONPath=".status.replicas.pending"
+// +kubebuilder:printcolumn:name="COST/H",type="string",JSONPath=".status.hourlyCost"
+// +kubebuilder:printcolumn:name="LAST-DECISION",type="string",JSONPath=".status.lastDecision",priority=1
+
+// A RegionPool declares a region: the self-built clusters a platform team owns
+// and the cloud clusters it may rent.
+type RegionPool struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	Spec   RegionPoolSpec   `json:"spec"`
+	Status RegionPoolStatus `json:"status,omitempty"`
+}
+
+// +kubebuilder:object:root=true
+
+// A RegionPoolList contains RegionPools.
+type RegionPoolList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []RegionPool `json:"items"`
+}
+
+func init() { SchemeBuilder.Register(&RegionPool{}, &RegionPoolList{}) }

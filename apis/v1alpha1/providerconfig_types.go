@@ -1,0 +1,177 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	xpv2 "github.com/crossplane/crossplane/apis/v2/core/v2"
+)
+
+// A ProviderConfigType says what kind of API a ProviderConfig gives access to.
+type ProviderConfigType string
+
+const (
+	// TypeAlibabaCloud is an Alibaba Cloud account.
+	TypeAlibabaCloud ProviderConfigType = "AlibabaCloud"
+	// TypeKarmada is the API server of a Karmada control plane.
+	TypeKarmada ProviderConfigType = "Karmada"
+)
+
+// ProviderCredentials says where the credentials come from.
+type ProviderCredentials struct {
+	// Source of the credentials. InjectedIdentity is RAM Roles for Service
+	// Accounts (RRSA) for AlibabaCloud, and the pod's own service account for
+	// Karmada.
+	// +kubebuilder:validation:Enum=Secret;InjectedIdentity;Environment;Filesystem
+	Source xpv2.CredentialsSource `json:"source"`
+
+	xpv2.CommonCredentialSelectors `json:",inline"`
+}
+
+// RateLimit is a token bucket shared by everything that uses this account.
+type RateLimit struct {
+	// QPS is the sustained number of calls a second.
+	// +kubebuilder:default=5
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100
+	QPS int32 `json:"qps,omitempty"`
+
+	// Burst is the number of calls that may be made at once.
+	// +kubebuilder:default=10
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=200
+	Burst int32 `json:"burst,omitempty"`
+}
+
+// ProviderConfigSpec holds the credentials of a cloud account or of a Karmada
+// API.
+// +kubebuilder:validation:XValidation:rule="self.credentials.source != 'Secret' || has(self.credentials.secretRef)",message="credentials.secretRef is required when credentials.source is Secret"
+// +kubebuilder:validation:XValidation:rule="self.credentials.source != 'Environment' || has(self.credentials.env)",message="credentials.env is required when credentials.source is Environment"
+// +kubebuilder:validation:XValidation:rule="self.credentials.source != 'Filesystem' || has(self.credentials.fs)",message="credentials.fs is required when credentials.source is Filesystem"
+type ProviderConfigSpec struct {
+	// Type of the API these credentials are for.
+	// +kubebuilder:validation:Enum=AlibabaCloud;Karmada
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="type cannot be changed: create another ProviderConfig"
+	Type ProviderConfigType `json:"type"`
+
+	// Credentials of the account. For AlibabaCloud the value is JSON:
+	// {"accessKeyId":"…","accessKeySecret":"…","securityToken":"…"}, where
+	// securityToken is optional. For Karmada it is a kubeconfig.
+	Credentials ProviderCredentials `json:"credentials"`
+
+	// Endpoint overrides the address of the cloud's API, as host:port or URL.
+	// The default is the vendor's endpoint of the region.
+	// +optional
+	Endpoint string `json:"endpoint,omitempty"`
+
+	// RateLimit of calls to the cloud's API, for the whole account.
+	// +optional
+	// +kubebuilder:default={qps: 5, burst: 10}
+	RateLimit *RateLimit `json:"rateLimit,omitempty"`
+}
+
+// A ProviderConfigStatus counts the users of a configuration.
+type ProviderConfigStatus struct {
+	xpv2.ProviderConfigStatus `json:",inline"`
+}
+
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:scope=Namespaced,categories={crossplane,provider,regionpool}
+// +kubebuilder:printcolumn:name="TYPE",type="string",JSONPath=".spec.type"
+// +kubebuilder:printcolumn:name="AGE",type="date",JSONPath=".metadata.creationTimestamp"
+// +kubebuilder:printcolumn:name="SECRET-NAME",type="string",JSONPath=".spec.credentials.secretRef.name",priority=1
+
+// A ProviderConfig gives the managed resources of its namespace access to a
+// cloud account or to a Karmada API.
+type ProviderConfig struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	Spec   ProviderConfigSpec   `json:"spec"`
+	Status ProviderConfigStatus `json:"status,omitempty"`
+}
+
+// +kubebuilder:object:root=true
+
+// A ProviderConfigList contains ProviderConfigs.
+type ProviderConfigList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []ProviderConfig `json:"items"`
+}
+
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:scope=Cluster,categories={crossplane,provider,regionpool}
+// +kubebuilder:printcolumn:name="TYPE",type="string",JSONPath=".spec.type"
+// +kubebuilder:printcolumn:name="AGE",type="date",JSONPath=".metadata.creationTimestamp"
+// +kubebuilder:printcolumn:name="SECRET-NAME",type="string",JSONPath=".spec.credentials.secretRef.name",priority=1
+
+// A ClusterProviderConfig gives the managed resources of all namespaces access
+// to a cloud account or to a Karmada API.
+type ClusterProviderConfig struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	Spec   ProviderConfigSpec   `json:"spec"`
+	Status ProviderConfigStatus `json:"status,omitempty"`
+}
+
+// +kubebuilder:object:root=true
+
+// A ClusterProviderConfigList contains ClusterProviderConfigs.
+type ClusterProviderConfigList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []ClusterProviderConfig `json:"items"`
+}
+
+// +kubebuilder:object:root=true
+// +kubebuilder:resource:scope=Namespaced,categories={crossplane,provider,regionpool}
+// +kubebuilder:printcolumn:name="AGE",type="date",JSONPath=".metadata.creationTimestamp"
+// +kubebuilder:printcolumn:name="CONFIG-KIND",type="string",JSONPath=".providerConfigRef.kind"
+// +kubebuilder:printcolumn:name="CONFIG-NAME",type="string",JSONPath=".providerConfigRef.name"
+// +kubebuilder:printcolumn:name="RESOURCE-KIND",type="string",JSONPath=".resourceRef.kind"
+// +kubebuilder:printcolumn:name="RESOURCE-NAME",type="string",JSONPath=".resourceRef.name"
+
+// A ProviderConfigUsage records that a managed resource uses a ProviderConfig
+// or a ClusterProviderConfig. One kind serves both.
+type ProviderConfigUsage struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	xpv2.TypedProviderConfigUsage `json:",inline"`
+}
+
+// +kubebuilder:object:root=true
+
+// A ProviderConfigUsageList contains ProviderConfigUsages.
+type ProviderConfigUsageList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []ProviderConfigUsage `json:"items"`
+}
+
+// Kinds of this package.
+var (
+	ProviderConfigKind             = "ProviderConfig"
+	ProviderConfigGroupKind        = schema.GroupKind{Group: Group, Kind: ProviderConfigKind}
+	ProviderConfigGroupVersionKind = SchemeGroupVersion.WithKind(ProviderConfigKind)
+
+	ClusterProviderConfigKind             = "ClusterProviderConfig"
+	ClusterProviderConfigGroupKind        = schema.GroupKind{Group: Group, Kind: ClusterProviderConfigKind}
+	ClusterProviderConfigGroupVersionKind = SchemeGroupVersion.WithKind(ClusterProviderConfigKind)
+
+	ProviderConfigUsageKind                 = "ProviderConfigUsage"
+	ProviderConfigUsageGroupVersionKind     = SchemeGroupVersion.WithKind(ProviderConfigUsageKind)
+	ProviderConfigUsageListGroupVersionKind = SchemeGroupVersion.WithKind(ProviderConfigUsageKind + "List")
+)
+
+func init() {
+	SchemeBuilder.Register(
+		&ProviderConfig{}, &ProviderConfigList{},
+		&ClusterProviderConfig{}, &ClusterProviderConfigList{},
+		&ProviderConfigUsage{}, &ProviderConfigUsageList{},
+	)
+}
