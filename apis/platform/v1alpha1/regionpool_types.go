@@ -73,14 +73,17 @@ type ElasticNodePool struct {
 	// +optional
 	Capacity corev1.ResourceList `json:"capacity,omitempty"`
 
-	// HourlyPrice of one node. The default is an estimate from the instance
-	// type.
+	// HourlyPrice of one node, above 0. The default is an estimate from the
+	// instance type.
 	// +optional
-	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).sign() > 0",message="hourlyPrice must be above 0"
+	// +kubebuilder:validation:XIntOrString
+	// +kubebuilder:validation:Pattern=`^\+?0*\.?0*[1-9]`
+	// +kubebuilder:validation:XValidation:rule="self != 0",message="hourlyPrice must be above 0"
 	HourlyPrice *resource.Quantity `json:"hourlyPrice,omitempty"`
 }
 
 // ACKCluster places an elastic cluster in Alibaba Cloud.
+// +kubebuilder:validation:XValidation:rule="has(self.containerCIDR) || has(self.podVSwitchIds) || !isCIDR(self.serviceCIDR) || (!cidr('10.0.0.0/16').containsCIDR(self.serviceCIDR) && !cidr(self.serviceCIDR).containsCIDR('10.0.0.0/16'))",message="serviceCIDR overlaps the default containerCIDR 10.0.0.0/16: set containerCIDR"
 // +kubebuilder:validation:XValidation:rule="!(has(self.containerCIDR) && has(self.podVSwitchIds))",message="containerCIDR (Flannel) and podVSwitchIds (Terway) exclude each other"
 // +kubebuilder:validation:XValidation:rule="!has(self.containerCIDR) || !isCIDR(self.containerCIDR) || !isCIDR(self.serviceCIDR) || (!cidr(self.containerCIDR).containsCIDR(self.serviceCIDR) && !cidr(self.serviceCIDR).containsCIDR(self.containerCIDR))",message="serviceCIDR and containerCIDR overlap"
 type ACKCluster struct {
@@ -90,6 +93,7 @@ type ACKCluster struct {
 
 	// VPCID of the network.
 	// +kubebuilder:validation:Pattern=`^vpc-.+`
+	// +kubebuilder:validation:MaxLength=64
 	VPCID string `json:"vpcId"`
 
 	// VSwitchIDs of control plane and nodes.
@@ -100,16 +104,21 @@ type ACKCluster struct {
 
 	// PodVSwitchIDs selects Terway.
 	// +optional
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=10
+	// +kubebuilder:validation:items:Pattern=`^vsw-.+`
 	PodVSwitchIDs []string `json:"podVSwitchIds,omitempty"`
 
 	// ContainerCIDR is the range of pod addresses with Flannel, which is the
 	// default network with 10.0.0.0/16.
 	// +optional
+	// +kubebuilder:validation:MaxLength=18
 	// +kubebuilder:validation:XValidation:rule="isCIDR(self)",message="containerCIDR is no CIDR"
 	ContainerCIDR *string `json:"containerCIDR,omitempty"`
 
 	// ServiceCIDR is the range of Service addresses.
 	// +kubebuilder:default="172.19.0.0/20"
+	// +kubebuilder:validation:MaxLength=18
 	// +kubebuilder:validation:XValidation:rule="isCIDR(self)",message="serviceCIDR is no CIDR"
 	ServiceCIDR string `json:"serviceCIDR,omitempty"`
 
@@ -128,6 +137,7 @@ type ACKCluster struct {
 }
 
 // An ElasticCluster is a cloud cluster that exists while it is needed.
+// +kubebuilder:validation:XValidation:rule="self.nodePools.all(p, size(self.name) + size(p.name) <= 62)",message="name and a name in nodePools are together longer than 62 characters"
 type ElasticCluster struct {
 	// Name of the member in the federation.
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
@@ -172,10 +182,14 @@ type Limits struct {
 
 	// HourlyCost of all cloud nodes and control planes.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="!quantity(string(self)).isLessThan(quantity('0'))",message="hourlyCost is below 0"
 	HourlyCost *resource.Quantity `json:"hourlyCost,omitempty"`
 }
 
 // RegionPoolSpec declares a region.
+// +kubebuilder:validation:XValidation:rule="!has(self.elastic) || self.elastic.all(a, self.elastic.all(b, a.name == b.name || a.ack.vpcId != b.ack.vpcId || has(a.ack.podVSwitchIds) || has(b.ack.podVSwitchIds) || (has(a.ack.containerCIDR) ? (has(b.ack.containerCIDR) ? !cidr(a.ack.containerCIDR).containsCIDR(b.ack.containerCIDR) : (!cidr(a.ack.containerCIDR).containsCIDR('10.0.0.0/16') && !cidr('10.0.0.0/16').containsCIDR(a.ack.containerCIDR))) : has(b.ack.containerCIDR))))",message="elastic: two clusters in one vpcId overlap in containerCIDR (default 10.0.0.0/16)"
+// +kubebuilder:validation:XValidation:rule="!has(self.elastic) || !has(self.limits) || !has(self.limits.nodes) || self.elastic.map(e, e.nodePools.map(p, p.min).sum()).sum() <= self.limits.nodes",message="limits.nodes is below the sum of min in elastic[].nodePools"
+// +kubebuilder:validation:XValidation:rule="!has(self.elastic) || !has(self.limits) || !has(self.limits.clusters) || self.elastic.filter(e, e.warm || e.nodePools.exists(p, p.min > 0)).size() <= self.limits.clusters",message="limits.clusters is below the number of elastic clusters that are warm or have min above 0"
 // +kubebuilder:validation:XValidation:rule="!has(self.elastic) || self.elastic.all(e, !self.selfBuilt.exists(s, s.name == e.name))",message="a name is used by a self-built and an elastic cluster"
 // +kubebuilder:validation:XValidation:rule="size(self.workloads.matchLabels) > 0",message="workloads.matchLabels is empty: it would select every workload"
 type RegionPoolSpec struct {

@@ -1,0 +1,110 @@
+package demo
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	kerrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	corev1 "k8s.io/api/core/v1"
+
+	xpv2 "github.com/crossplane/crossplane/apis/v2/core/v2"
+
+	ackv1alpha1 "regionpool.io/provider-regionpool/apis/ack/v1alpha1"
+	federationv1alpha1 "regionpool.io/provider-regionpool/apis/federation/v1alpha1"
+	platformv1alpha1 "regionpool.io/provider-regionpool/apis/platform/v1alpha1"
+	"regionpool.io/provider-regionpool/cluster/local/manifests"
+)
+
+// managedKinds are all kinds a claim is made of.
+var managedKinds = []schema.GroupVersionKind{
+	ackv1alpha1.ClusterGroupVersionKind,
+	ackv1alpha1.NodePoolGroupVersionKind,
+	federationv1alpha1.MemberGroupVersionKind,
+	federationv1alpha1.PlacementPolicyGroupVersionKind,
+	federationv1alpha1.CapacityPlanGroupVersionKind,
+}
+
+// managedResources lists what a claim is made of, as kind/name.
+func managedResources(ctx context.Context, c client.Client, namespace string) ([]string, error) {
+	var out []string
+	for _, gvk := range managedKinds {
+		l := &metav1.PartialObjectMetadataList{}
+		l.SetGroupVersionKind(gvk.GroupVersion().WithKind(gvk.Kind + "List"))
+		if err := c.List(ctx, l, client.InNamespace(namespace)); err != nil {
+			return nil, fmt.Errorf("cannot list %s: %w", gvk.Kind, err)
+		}
+		for _, o := range l.Items {
+			out = append(out, gvk.Kind+"/"+o.Name)
+		}
+	}
+	return out, nil
+}
+
+// readClaim reads a claim from a file of examples/. Only the delays differ in
+// the demo, which cannot wait for minutes.
+func readClaim(path string) (*unstructured.Unstructured, error) {
+	objs, err := manifests.Read(path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the claim: %w", err)
+	}
+	for _, u := range objs {
+		if u.GetKind() != "RegionPool" {
+			continue
+		}
+		for field, value := range delays {
+			if err := unstructured.SetNestedField(u.Object, value, "spec", "scaleDown", field); err != nil {
+				return nil, fmt.Errorf("cannot shorten the delays of %s: %w", path, err)
+			}
+		}
+		return u, nil
+	}
+	return nil, fmt.Errorf("cannot find a RegionPool in %s", path)
+}
+
+var delays = map[string]string{"stabilizationWindow": "3s", "nodeIdle": "3s", "clusterIdle": "5s"}
+
+// typed returns the claim as what the API server takes it for.
+func typed(ctx context.Context, c client.Client, name types.NamespacedName) (*platformv1alpha1.RegionPool, error) {
+	p := &platformv1alpha1.RegionPool{}
+	if err := c.Get(ctx, name, p); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// apply writes objects as kubectl apply --server-side does.
+func apply(ctx context.Context, c client.Client, objs ...client.Object) error {
+	for _, o := range objs {
+		if err := c.Patch(ctx, o, client.Apply, client.FieldOwner("demo"), client.ForceOwnership); err != nil { //nolint:staticcheck // Typed apply configurations do not exist for all of these.
+			return fmt.Errorf("cannot apply %s %s: %w", o.GetObjectKind().GroupVersionKind().Kind, o.GetName(), err)
+		}
+	}
+	return nil
+}
+
+// ensureNamespace creates a namespace if it is not there.
+func ensureNamespace(ctx context.Context, c client.Client, name string) error {
+	err := c.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
+	if err != nil && !kerrors.IsAlreadyExists(err) {
+		return fmt.Errorf("cannot create namespace %s: %w", name, err)
+	}
+	return nil
+}
+
+// notReady says why a claim is not Ready, or nothing if it is.
+func notReady(p *platformv1alpha1.RegionPool) string {
+	var why []string
+	for _, t := range []xpv2.ConditionType{xpv2.TypeSynced, xpv2.TypeReady} {
+		if c := p.Status.GetCondition(t); c.Status != corev1.ConditionTrue {
+			why = append(why, strings.TrimSpace(fmt.Sprintf("%s is %s: %s %s", t, c.Status, c.Reason, c.Message)))
+		}
+	}
+	return strings.Join(why, "; ")
+}

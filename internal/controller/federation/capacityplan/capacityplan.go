@@ -1,0 +1,267 @@
+// Package capacityplan keeps the two halves of a CapacityPlan alike: the spec
+// goes from the host plane to the workload plane, the status comes back.
+package capacityplan
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/crossplane/crossplane-runtime/v2/pkg/controller"
+	"github.com/crossplane/crossplane-runtime/v2/pkg/errors"
+	xpmeta "github.com/crossplane/crossplane-runtime/v2/pkg/meta"
+	"github.com/crossplane/crossplane-runtime/v2/pkg/reconciler/managed"
+	xpv2 "github.com/crossplane/crossplane/apis/v2/core/v2"
+	kerrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+
+	ackv1alpha1 "regionpool.io/provider-regionpool/apis/ack/v1alpha1"
+	"regionpool.io/provider-regionpool/apis/federation/v1alpha1"
+	fleetv1alpha1 "regionpool.io/provider-regionpool/apis/fleet/v1alpha1"
+	"regionpool.io/provider-regionpool/internal/clients/karmada"
+	"regionpool.io/provider-regionpool/internal/controller/federation/reconcile"
+)
+
+const (
+	reasonMembers   xpv2.ConditionReason = "WaitsForMembers"
+	reasonNodePools xpv2.ConditionReason = "WaitsForNodePools"
+	reasonConflict  xpv2.ConditionReason = "Conflict"
+	reasonNoFleet   xpv2.ConditionReason = "FleetNotInstalled"
+	reasonNotSeen   xpv2.ConditionReason = "WaitsForFleet"
+)
+
+// Setup adds a controller of CapacityPlans to the manager.
+func Setup(mgr ctrl.Manager, o controller.Options, fo reconcile.Options) error {
+	c := &connector{kube: mgr.GetClient(), live: mgr.GetAPIReader(), connect: fo.Connect, requeuer: fo.Requeuer, pollInProgress: fo.PollInProgress}
+	waiting := handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, o client.Object) []ctrl.Request {
+		l := &v1alpha1.CapacityPlanList{}
+		if err := mgr.GetClient().List(ctx, l, client.InNamespace(o.GetNamespace())); err != nil {
+			return nil
+		}
+		var out []ctrl.Request
+		for i := range l.Items {
+			if xpmeta.WasDeleted(&l.Items[i]) {
+				out = append(out, ctrl.Request{NamespacedName: reconcile.Key(&l.Items[i])})
+			}
+		}
+		return out
+	})
+	return reconcile.Setup(mgr, o, fo, &v1alpha1.CapacityPlan{}, &v1alpha1.CapacityPlanList{}, v1alpha1.CapacityPlanGroupVersionKind,
+		managed.WithTypedExternalConnector(c),
+		func(b *builder.Builder) *builder.Builder {
+			return b.Watches(&v1alpha1.Member{}, waiting, builder.WithPredicates(reconcile.Deleted()))
+		})
+}
+
+// connector makes external clients of CapacityPlans.
+type connector struct {
+	kube client.Reader
+	// live reads NodePools, whose CRD need not be installed.
+	live           client.Reader
+	connect        karmada.ConnectFn
+	requeuer       *karmada.Requeuer
+	pollInProgress time.Duration
+}
+
+// Connect to the Karmada API of a CapacityPlan.
+func (c *connector) Connect(ctx context.Context, mg *v1alpha1.CapacityPlan) (managed.TypedExternalClient[*v1alpha1.CapacityPlan], error) {
+	conn, err := c.connect(ctx, mg)
+	if err != nil {
+		return nil, err
+	}
+	e := &external{connector: c, conn: conn}
+	err = conn.WatchCapacityPlans(ctx)
+	if meta.IsNoMatchError(err) {
+		e.noFleet = true
+		return e, nil
+	}
+	if err != nil {
+		return nil, errors.New("cannot watch CapacityPlans in the Karmada API: " + karmada.Reason(err))
+	}
+	return e, nil
+}
+
+// external keeps the twin of a CapacityPlan.
+type external struct {
+	*connector
+	conn *karmada.Conn
+	// noFleet means that the CRD is not installed.
+	noFleet bool
+}
+
+// Disconnect does nothing: the connection is shared.
+func (e *external) Disconnect(context.Context) error { return nil }
+
+func externalName(mg *v1alpha1.CapacityPlan) string {
+	if n := xpmeta.GetExternalName(mg); n != "" {
+		return n
+	}
+	return mg.GetName()
+}
+
+func ours(twin *fleetv1alpha1.CapacityPlan, mg *v1alpha1.CapacityPlan) bool {
+	return twin.GetAnnotations()[karmada.AnnotationUID] == string(mg.GetUID())
+}
+
+// get the twin, or nil when it is proved absent.
+func (e *external) get(ctx context.Context, r karmada.Getter, name string) (*fleetv1alpha1.CapacityPlan, error) {
+	twin := &fleetv1alpha1.CapacityPlan{}
+	err := r.Get(ctx, types.NamespacedName{Name: name}, twin)
+	if kerrors.IsNotFound(err) {
+		return nil, nil //nolint:nilnil // Absence is an answer.
+	}
+	return twin, errors.Wrapf(err, "cannot get CapacityPlan %q in the Karmada API", name)
+}
+
+// Observe the twin.
+func (e *external) Observe(ctx context.Context, mg *v1alpha1.CapacityPlan) (managed.ExternalObservation, error) {
+	var twin *fleetv1alpha1.CapacityPlan
+	var err error
+	if !e.noFleet {
+		twin, err = e.get(ctx, e.conn, externalName(mg))
+	}
+	if meta.IsNoMatchError(err) {
+		e.noFleet, err = true, nil
+	}
+	if err != nil {
+		return managed.ExternalObservation{}, err
+	}
+	if xpmeta.WasDeleted(mg) {
+		return managed.ExternalObservation{ResourceExists: twin != nil && ours(twin, mg)}, nil
+	}
+	if e.noFleet {
+		// Nothing to create it in: it is tried again with every poll.
+		mg.SetConditions(reconcile.NotReady(reasonNoFleet, "The Karmada API has no CapacityPlans: install fleet there"))
+		return managed.ExternalObservation{ResourceExists: !reconcile.ObserveOnly(mg), ResourceUpToDate: true}, nil
+	}
+	if twin == nil {
+		return managed.ExternalObservation{}, nil
+	}
+	if !ours(twin, mg) && !reconcile.ObserveOnly(mg) {
+		by := twin.GetAnnotations()[karmada.AnnotationManagedBy]
+		if by == "" {
+			by = "not made by a CapacityPlan of a host plane"
+		}
+		err := errors.Errorf("CapacityPlan %q in the Karmada API belongs to someone else (%s): delete it or choose another external name", twin.GetName(), by)
+		mg.SetConditions(reconcile.NotReady(reasonConflict, err.Error()))
+		return managed.ExternalObservation{}, err
+	}
+
+	want, err := render(mg)
+	if err != nil {
+		return managed.ExternalObservation{}, err
+	}
+	// Not compared for equality: the twin's CRD has defaults of its own.
+	same, err := karmada.Covers(twin, want)
+	if err != nil {
+		return managed.ExternalObservation{}, err
+	}
+	mg.Status.AtProvider.CapacityPlanStatus = *twin.Status.DeepCopy()
+	if twin.Status.ObservedGeneration == twin.GetGeneration() {
+		mg.SetConditions(xpv2.Available())
+	} else {
+		mg.SetConditions(reconcile.NotReady(reasonNotSeen, "Fleet has not planned with this spec yet: it runs against the Karmada API"))
+	}
+	return managed.ExternalObservation{
+		ResourceExists:   true,
+		ResourceUpToDate: twin.GetDeletionTimestamp() != nil || same,
+	}, nil
+}
+
+// Create the twin.
+func (e *external) Create(ctx context.Context, mg *v1alpha1.CapacityPlan) (managed.ExternalCreation, error) {
+	return managed.ExternalCreation{}, e.apply(ctx, mg)
+}
+
+// Update the twin.
+func (e *external) Update(ctx context.Context, mg *v1alpha1.CapacityPlan) (managed.ExternalUpdate, error) {
+	return managed.ExternalUpdate{}, e.apply(ctx, mg)
+}
+
+func (e *external) apply(ctx context.Context, mg *v1alpha1.CapacityPlan) error {
+	// Apply would overwrite a plan that someone else has made since we observed.
+	got, err := e.get(ctx, e.conn.Live, externalName(mg))
+	if err != nil {
+		return err
+	}
+	if got != nil && !ours(got, mg) {
+		return errors.Errorf("CapacityPlan %q in the Karmada API belongs to someone else", got.GetName())
+	}
+	twin, err := render(mg)
+	if err != nil {
+		return err
+	}
+	return errors.Wrap(karmada.Apply(ctx, e.conn.Client, twin), "cannot apply the CapacityPlan in the Karmada API")
+}
+
+// render the twin.
+func render(mg *v1alpha1.CapacityPlan) (*fleetv1alpha1.CapacityPlan, error) {
+	twin := &fleetv1alpha1.CapacityPlan{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: externalName(mg),
+			Annotations: map[string]string{
+				karmada.AnnotationUID:       string(mg.GetUID()),
+				karmada.AnnotationManagedBy: mg.GetNamespace() + "/" + mg.GetName(),
+			},
+		},
+		Spec: mg.Spec.ForProvider.CapacityPlanSpec,
+	}
+	return twin, karmada.Stamp(twin)
+}
+
+// Delete the twin, once nobody follows the plan any more.
+func (e *external) Delete(ctx context.Context, mg *v1alpha1.CapacityPlan) (managed.ExternalDelete, error) {
+	e.requeuer.After(reconcile.Key(mg), e.pollInProgress)
+	names, err := reconcile.DrainMembers(ctx, e.kube, mg.GetNamespace(), externalName(mg))
+	if err != nil {
+		return managed.ExternalDelete{}, err
+	}
+	if len(names) > 0 {
+		mg.SetConditions(reconcile.DeletionBlocked(reasonMembers, "Waits for Members that drain: "+strings.Join(names, ", ")))
+		return managed.ExternalDelete{}, nil
+	}
+	pools, err := e.followers(ctx, mg)
+	if err != nil {
+		return managed.ExternalDelete{}, err
+	}
+	if len(pools) > 0 {
+		mg.SetConditions(reconcile.DeletionBlocked(reasonNodePools, "Waits for NodePools that follow the plan: "+strings.Join(pools, ", ")))
+		return managed.ExternalDelete{}, nil
+	}
+	mg.SetConditions(reconcile.DeletionGoesOn())
+
+	twin, err := e.get(ctx, e.conn.Live, externalName(mg))
+	if err != nil || twin == nil || !ours(twin, mg) {
+		return managed.ExternalDelete{}, err
+	}
+	err = e.conn.Client.Delete(ctx, twin, client.Preconditions{UID: &twin.UID})
+	if kerrors.IsNotFound(err) {
+		err = nil
+	}
+	return managed.ExternalDelete{}, errors.Wrap(err, "cannot delete the CapacityPlan in the Karmada API")
+}
+
+// followers are the NodePools whose size comes from the plan.
+func (e *external) followers(ctx context.Context, mg *v1alpha1.CapacityPlan) ([]string, error) {
+	l := &ackv1alpha1.NodePoolList{}
+	err := e.live.List(ctx, l, client.InNamespace(mg.GetNamespace()))
+	if meta.IsNoMatchError(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, errors.Wrap(err, "cannot list NodePools")
+	}
+	var out []string
+	for i := range l.Items {
+		if s := l.Items[i].Spec.ForProvider.SizeFrom; s != nil && s.CapacityPlanRef.Name == mg.GetName() {
+			out = append(out, l.Items[i].GetName())
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,158 @@
+// Package planner turns replicas that have no place into nodes to order, and
+// nodes that nobody needs into nodes to give back. Like the scheduler's, a plan
+// is a pure function: from the demand, the members and the time it makes the
+// status of a CapacityPlan, and it writes nothing.
+//
+// # The rules of a plan
+//
+// Capacity that is on its way is promised once: nodes that exist and are not
+// Ready yet, nodes that were ordered and are not seen yet, and nodes that were
+// to be released but are still there, take demand before anything is ordered.
+//
+// What remains is packed onto new nodes of the offering that costs least for
+// each replica placed, what is left free on the nodes and the control plane of
+// a new cluster included. Limits are hard: nodes that are leaving count until
+// they are gone.
+//
+// A node that carries no load is released after its delay, an order that never
+// arrived is withdrawn, a cluster without nodes and demand is let go. When a
+// delay began is kept in the Memory, which survives a restart.
+package planner
+
+import (
+	"maps"
+	"time"
+
+	fleetv1alpha1 "regionpool.io/provider-regionpool/apis/fleet/v1alpha1"
+	"regionpool.io/provider-regionpool/internal/fleet/scheduler"
+	"regionpool.io/provider-regionpool/internal/simulation"
+	"regionpool.io/provider-regionpool/internal/snapshot"
+)
+
+// A Member is a cluster as the planner sees it.
+type Member struct {
+	// State as in the scheduler's round. A Frozen member keeps what was wanted
+	// of it and promises nothing.
+	State scheduler.MemberState
+	// Snapshot is what the member really has; nil if nothing is known.
+	Snapshot *snapshot.Snapshot
+	// Fork is the snapshot with everything on it that the round promised.
+	Fork *snapshot.Fork
+	// Simulator of the member's kube-scheduler.
+	Simulator simulation.Simulator
+	// Replicas assigned to the member.
+	Replicas int32
+}
+
+// Settings of the planner.
+type Settings struct {
+	// Arrival is how long a node that was ordered may take to be seen in a
+	// member, and to become Ready, before it stops to count as promised and
+	// another offering is tried.
+	Arrival time.Duration
+	// Build is the same for members that do not exist yet: their cluster has
+	// to be made first.
+	Build time.Duration
+	// Avoid is for how long an offering that did not deliver is not ordered.
+	Avoid time.Duration
+}
+
+// DefaultSettings are the settings for real clouds, whose clusters take 5 to 20
+// minutes and nodes 1 to 2.
+var DefaultSettings = Settings{Arrival: 10 * time.Minute, Build: 45 * time.Minute, Avoid: 15 * time.Minute}
+
+// Memory is what a plan must know of earlier ones, besides its status. It
+// changes only at transitions.
+type Memory struct {
+	// Idle says since when a node has carried no load, by member/node.
+	Idle map[string]time.Time `json:"idle,omitempty"`
+	// Orders that are on their way, by offering.
+	Orders map[string]Order `json:"orders,omitempty"`
+	// Surplus says since when ordered nodes have not been needed, by offering.
+	Surplus map[string]time.Time `json:"surplus,omitempty"`
+	// Avoid says until when an offering is not ordered.
+	Avoid map[string]time.Time `json:"avoid,omitempty"`
+	// Unused says since when an elastic member has had nothing to do.
+	Unused map[string]time.Time `json:"unused,omitempty"`
+}
+
+// An Order is nodes that are on their way.
+type Order struct {
+	// Count of nodes.
+	Count int32 `json:"count"`
+	// Since is when the count last changed, or the member came to exist.
+	Since time.Time `json:"since"`
+	// Built says that the member existed then.
+	Built bool `json:"built,omitempty"`
+}
+
+func (m Memory) clone() Memory {
+	out := Memory{Idle: maps.Clone(m.Idle), Orders: maps.Clone(m.Orders), Surplus: maps.Clone(m.Surplus), Avoid: maps.Clone(m.Avoid), Unused: maps.Clone(m.Unused)}
+	for _, p := range []*map[string]time.Time{&out.Idle, &out.Surplus, &out.Avoid, &out.Unused} {
+		if *p == nil {
+			*p = map[string]time.Time{}
+		}
+	}
+	if out.Orders == nil {
+		out.Orders = map[string]Order{}
+	}
+	return out
+}
+
+// Equal compares two memories.
+func (m Memory) Equal(o Memory) bool {
+	eq := func(a, b time.Time) bool { return a.Equal(b) }
+	return maps.EqualFunc(m.Idle, o.Idle, eq) && maps.EqualFunc(m.Surplus, o.Surplus, eq) &&
+		maps.EqualFunc(m.Avoid, o.Avoid, eq) && maps.EqualFunc(m.Unused, o.Unused, eq) &&
+		maps.EqualFunc(m.Orders, o.Orders, func(a, b Order) bool {
+			return a.Count == b.Count && a.Built == b.Built && a.Since.Equal(b.Since)
+		})
+}
+
+// Input of a plan.
+type Input struct {
+	Now time.Time
+	// SeenAt is when the change that led to this plan was seen.
+	SeenAt time.Time
+	// Plan has the spec, and the status that was last written.
+	Plan *fleetv1alpha1.CapacityPlan
+	// Memory that an earlier plan asked to keep.
+	Memory Memory
+	// Members of the plan by name. One that is missing is Absent.
+	Members map[string]Member
+	// Demands of the pool, most important first.
+	Demands []scheduler.Demand
+	// Replicas of the pool.
+	Replicas fleetv1alpha1.ReplicaSummary
+	// Returning says that replicas are on their way home.
+	Returning bool
+	// Simulator for members that do not exist yet.
+	Simulator simulation.Simulator
+	// Objects that members which do not exist yet are thought to have:
+	// namespaces, priority and storage classes of a self-built one.
+	Objects *snapshot.Objects
+
+	Settings Settings
+}
+
+// A Record is one change of what is wanted of an offering.
+type Record struct {
+	Offering string `json:"offering"`
+	From     int32  `json:"from"`
+	To       int32  `json:"to"`
+	// Released names nodes that this change gives back.
+	Released []string `json:"released,omitempty"`
+}
+
+// Output of a plan.
+type Output struct {
+	Status fleetv1alpha1.CapacityPlanStatus
+	Memory Memory
+	// Urgent says that someone acts on what changed: nodes, nodes to release,
+	// members wanted.
+	Urgent bool
+	// Records of what changed.
+	Records []Record
+	// Next is when time alone changes something; zero if it does not.
+	Next time.Time
+}

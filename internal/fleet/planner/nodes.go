@@ -1,0 +1,189 @@
+package planner
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	fwk "k8s.io/kube-scheduler/framework"
+
+	fleetv1alpha1 "regionpool.io/provider-regionpool/apis/fleet/v1alpha1"
+	"regionpool.io/provider-regionpool/internal/fleet/scheduler"
+)
+
+// startupTaints are on nodes that are not Ready for pods yet.
+var startupTaints = []string{corev1.TaintNodeNotReady, corev1.TaintNodeUnreachable, corev1.TaintNodeNetworkUnavailable, "node.cloudprovider.kubernetes.io/uninitialized"}
+
+func isReady(n *corev1.Node) bool {
+	ready := slices.ContainsFunc(n.Status.Conditions, func(c corev1.NodeCondition) bool {
+		return c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
+	})
+	return ready && !slices.ContainsFunc(n.Spec.Taints, func(t corev1.Taint) bool { return slices.Contains(startupTaints, t.Key) })
+}
+
+func isLeaving(n *corev1.Node) bool {
+	return n.DeletionTimestamp != nil || slices.ContainsFunc(n.Spec.Taints, func(t corev1.Taint) bool {
+		return t.Key == fleetv1alpha1.TaintReleasing
+	})
+}
+
+// carriesLoad reports whether a node has pods that somebody needs. Those of
+// daemon sets and of the node itself are on every node, and add-ons of
+// kube-system go where nodes are. On a node that is broken, pods that terminate
+// will never be gone.
+func carriesLoad(ni fwk.NodeInfo, broken bool) bool {
+	for _, pi := range ni.GetPods() {
+		p := pi.GetPod()
+		if onEveryNode(p) || p.Namespace == metav1.NamespaceSystem || broken && p.DeletionTimestamp != nil {
+			continue
+		}
+		return true
+	}
+	return false
+}
+
+// onEveryNode reports whether a pod belongs to its node: it is of a daemon set,
+// or a mirror pod, whose controller is the Node.
+func onEveryNode(p *corev1.Pod) bool {
+	ref := metav1.GetControllerOfNoCopy(p)
+	return ref != nil && (ref.Kind == "DaemonSet" || ref.Kind == "Node")
+}
+
+// classify sorts the nodes of an offering by what can be expected of them.
+func (p *plan) classify(o *offering, listed []string) {
+	if o.member.Snapshot == nil {
+		return
+	}
+	for _, ni := range o.member.Snapshot.Nodes() {
+		n := ni.Node()
+		if n.Labels[fleetv1alpha1.LabelOffering] != o.Name {
+			continue
+		}
+		due := n.CreationTimestamp.Add(p.in.Settings.Arrival)
+		broken := !isReady(n) && !due.After(p.in.Now)
+		switch {
+		case isLeaving(n):
+			o.leaving = append(o.leaving, n.Name)
+		case slices.Contains(listed, n.Name) && !carriesLoad(ni, broken):
+			o.listed = append(o.listed, n.Name)
+		case isReady(n):
+			o.ready = append(o.ready, n.Name)
+		case broken:
+			o.broken = append(o.broken, n.Name)
+		default:
+			p.wake(due)
+			o.starting = append(o.starting, n.Name)
+		}
+	}
+}
+
+// countNodes counts the nodes of a member, and prepares its fork: nodes that
+// will be modelled as promised ones are taken off.
+func (p *plan) countNodes(m *member) error {
+	if m.Snapshot == nil {
+		return nil
+	}
+	for _, ni := range m.Snapshot.Nodes() {
+		m.nodes++
+		if isReady(ni.Node()) {
+			m.nodesReady++
+		}
+	}
+	for _, o := range p.stock {
+		if o.member != m {
+			continue
+		}
+		for _, name := range slices.Concat(o.starting, o.listed, o.leaving, o.broken) {
+			if m.fork.Node(name) == nil {
+				continue
+			}
+			if err := m.fork.RemoveNode(name); err != nil {
+				return fmt.Errorf("cannot prepare node %s of %s: %w", name, m.Name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// template returns a node of an offering that does not exist yet, and the
+// daemon pods that will run on it: those of a Ready node of the same offering,
+// or else of any node of the member.
+func (p *plan) template(o *offering) (*corev1.Node, []*corev1.Pod) {
+	i := o.templates
+	o.templates++
+	name := fmt.Sprintf("promised.%s.%d", o.Name, i)
+	n := &corev1.Node{
+		ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID(name), Labels: map[string]string{
+			corev1.LabelHostname:   name,
+			corev1.LabelOSStable:   "linux",
+			corev1.LabelArchStable: "amd64",
+		}},
+		Spec: corev1.NodeSpec{Taints: o.Taints},
+		Status: corev1.NodeStatus{
+			Allocatable: o.Allocatable.DeepCopy(),
+			Capacity:    o.Allocatable.DeepCopy(),
+			Conditions:  []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}},
+		},
+	}
+	if _, ok := n.Status.Allocatable[corev1.ResourcePods]; !ok {
+		n.Status.Allocatable[corev1.ResourcePods] = *defaultPods
+	}
+	if o.InstanceType != "" {
+		n.Labels[corev1.LabelInstanceTypeStable] = o.InstanceType
+	}
+	if o.Region != "" {
+		n.Labels[corev1.LabelTopologyRegion] = o.Region
+	}
+	if len(o.Zones) > 0 {
+		n.Labels[corev1.LabelTopologyZone] = o.Zones[i%len(o.Zones)]
+	}
+	maps.Copy(n.Labels, o.Labels)
+	n.Labels[fleetv1alpha1.LabelOffering] = o.Name
+
+	var model fwk.NodeInfo
+	if o.member.Snapshot != nil {
+		for _, ni := range o.member.Snapshot.Nodes() {
+			if !isReady(ni.Node()) {
+				continue
+			}
+			if same := ni.Node().Labels[fleetv1alpha1.LabelOffering] == o.Name; same || model == nil {
+				model = ni
+				if same {
+					break
+				}
+			}
+		}
+	}
+	if model == nil {
+		return n, nil
+	}
+	var daemons []*corev1.Pod
+	for _, pi := range model.GetPods() {
+		if !onEveryNode(pi.GetPod()) {
+			continue
+		}
+		d := *pi.GetPod()
+		d.UID = types.UID(name + "/" + string(d.UID))
+		d.Spec.NodeName = name
+		daemons = append(daemons, &d)
+	}
+	return n, daemons
+}
+
+// usable reports whether demand may be packed on a member.
+func (p *plan) usable(m *member, d *scheduler.Demand) (bool, string) {
+	if why := d.Refused[m.Name]; why != "" {
+		return false, why
+	}
+	switch m.State {
+	case scheduler.Draining:
+		return false, "the member is leaving"
+	case scheduler.Frozen:
+		return false, "the member does not answer"
+	case scheduler.Absent, scheduler.Joining, scheduler.Serving:
+	}
+	return true, ""
+}

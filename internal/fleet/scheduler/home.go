@@ -1,0 +1,143 @@
+package scheduler
+
+import (
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/component-helpers/resource"
+	fwk "k8s.io/kube-scheduler/framework"
+)
+
+// returnHome starts to move replicas of a binding from the cloud to self-built
+// members when these have had room, with headroom, for the whole stabilization
+// window. A step adds replicas at home; cutting in the cloud is the business of
+// cut, in a later round, when the new ones are Ready.
+func (r *round) returnHome(w *work) error {
+	if !w.Divided || w.Held || w.Template == nil || !w.Movable {
+		return nil
+	}
+	cloud := int32(0)
+	for _, m := range w.pool.members {
+		if m.Elastic && m.State == Serving {
+			cloud += w.target[m.Name]
+		}
+	}
+	if cloud == 0 {
+		w.state.RoomSince, w.state.Room = nil, 0
+		if w.state.NotBefore != nil && !w.state.NotBefore.After(r.in.Now) {
+			w.state.NotBefore = nil
+		}
+		return nil
+	}
+	if w.moving > 0 {
+		w.returning = !r.drains(w)
+		return nil
+	}
+	if w.unmet > 0 || w.waiting > 0 || total(w.target) != w.Replicas {
+		// Replicas that have no place come first, and they found none.
+		w.state.RoomSince, w.state.Room = nil, 0
+		return nil
+	}
+	found := map[string]int32{}
+	room := min(cloud, r.headroom(w))
+	if room > 0 {
+		var err error
+		if room, err = r.fill(w, room, func(m *member) bool { return !m.Elastic }, found); err != nil {
+			return err
+		}
+	}
+	if room <= 0 {
+		w.state.RoomSince, w.state.Room = nil, 0
+		return nil
+	}
+	if w.state.RoomSince == nil {
+		w.state.RoomSince, w.state.Room = at(r.in.Now), room
+	}
+	w.state.Room = min(w.state.Room, room)
+	if w.state.NotBefore != nil && w.state.NotBefore.After(r.in.Now) {
+		r.wake(*w.state.NotBefore)
+		return nil
+	}
+	if due := w.state.RoomSince.Add(w.pool.StabilizationWindow); due.After(r.in.Now) && !w.Rebalance {
+		r.wake(due)
+		return nil
+	}
+	step := min(w.state.Room, max(1, w.Replicas*r.in.Settings.StepPercent/100))
+	for _, m := range w.pool.members {
+		n := min(step-w.moving, found[m.Name])
+		if n > 0 {
+			w.target[m.Name] += n
+			w.moving += n
+		}
+	}
+	w.returning = true
+	w.state.NotBefore = nil
+	w.state.ExcessSince = at(r.in.Now)
+	if w.state.Room -= w.moving; w.state.Room <= 0 {
+		w.state.RoomSince, w.state.Room = nil, 0
+	}
+	r.wake(r.in.Now.Add(r.in.Settings.MoveTimeout))
+	return nil
+}
+
+// drains reports whether the binding still has replicas in a draining member.
+func (r *round) drains(w *work) bool {
+	for name, n := range w.target {
+		if n > 0 && r.stateOf(name) == Draining {
+			return true
+		}
+	}
+	return false
+}
+
+// headroom returns how many replicas the self-built members can take and still
+// have the headroom free. CPU and memory are looked at, all members together:
+// of a device that comes in ones a percentage means little, and a workload that
+// needs the last one would never come home.
+func (r *round) headroom(w *work) int32 {
+	var pod *corev1.Pod
+	cpu, memory, freeCPU, freeMemory := int64(0), int64(0), int64(0), int64(0)
+	for _, m := range w.pool.members {
+		if m.Elastic || !m.usable() {
+			continue
+		}
+		if pod == nil {
+			pod = r.replica(w, m)
+		}
+		// List cannot fail on a fork.
+		nodes, _ := m.fork.List()
+		for _, ni := range nodes {
+			if !takesPods(ni) {
+				continue
+			}
+			a, q := ni.GetAllocatable(), ni.GetRequested()
+			cpu += a.GetMilliCPU()
+			memory += a.GetMemory()
+			freeCPU += a.GetMilliCPU() - q.GetMilliCPU()
+			freeMemory += a.GetMemory() - q.GetMemory()
+		}
+	}
+	if pod == nil {
+		return 0
+	}
+	req := resource.PodRequests(pod, resource.PodResourcesOptions{})
+	fits := func(total, free, each int64) int64 {
+		if each <= 0 {
+			return int64(w.Replicas)
+		}
+		return max(0, (free-total*int64(w.pool.HeadroomPercent)/100)/each)
+	}
+	return int32(min(
+		int64(w.Replicas),
+		fits(cpu, freeCPU, req.Cpu().MilliValue()),
+		fits(memory, freeMemory, req.Memory().Value()),
+	))
+}
+
+// takesPods reports whether a node is Ready and not cordoned.
+func takesPods(ni fwk.NodeInfo) bool {
+	n := ni.Node()
+	return n != nil && !n.Spec.Unschedulable && !slices.ContainsFunc(n.Status.Conditions, func(c corev1.NodeCondition) bool {
+		return c.Type == corev1.NodeReady && c.Status != corev1.ConditionTrue
+	})
+}

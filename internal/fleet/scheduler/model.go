@@ -1,0 +1,262 @@
+// Package scheduler decides how many replicas of each workload run in each
+// member of its pool. A round is a pure function: from bindings, member
+// snapshots and the time it makes decisions, and it writes nothing.
+//
+// # The rules of a round
+//
+// Capacity is spent in this order: pods that wait in a member, replicas that
+// were assigned to a member and are not seen there yet, and only then replicas
+// that have no place. So no two workloads are promised the same room, and
+// because everything is read from objects, a restart forgets no promise.
+//
+// Missing replicas fill tier by tier and what fits is placed at once. What does
+// not is demand for cloud capacity, unless it fits as soon as pods that are
+// about to leave are gone.
+//
+// Excess replicas are cut from members that drain first, then from the dearest
+// tier down. Ready replicas are cut only as long as enough others are Ready, so
+// a move is: add (the sum is above the demand), wait until Ready, cut.
+//
+// A member that does not answer is frozen: what was assigned to it counts as
+// running, but justifies no cut elsewhere.
+package scheduler
+
+import (
+	"time"
+
+	"regionpool.io/provider-regionpool/internal/simulation"
+	"regionpool.io/provider-regionpool/internal/snapshot"
+)
+
+// A MemberState says what may be done with a member.
+type MemberState int
+
+const (
+	// Absent members are not in the federation: nothing can run there, and
+	// what was assigned is lost.
+	Absent MemberState = iota
+	// Serving members take replicas.
+	Serving
+	// Draining members get no replicas, and theirs move elsewhere.
+	Draining
+	// Frozen members do not answer, or are not ours to change: what is
+	// assigned there stays as it is.
+	Frozen
+	// Joining members do not answer yet, and nothing was ever assigned to them.
+	// The scheduler treats them as Frozen; what was ordered for them is on its
+	// way.
+	Joining
+)
+
+// A Member is a cluster as one round sees it.
+type Member struct {
+	// Name of the Karmada Cluster.
+	Name string
+	// Tier in which it is filled, 0 first.
+	Tier int32
+	// Elastic members are rented.
+	Elastic bool
+	// Price orders members of a tier when replicas are cut: the dearer goes
+	// first. Only the order counts.
+	Price float64
+	// State says what may be done.
+	State MemberState
+	// Reason of a State other than Serving, for a person.
+	Reason string
+	// Snapshot of the member; nil if nothing is known.
+	Snapshot *snapshot.Snapshot
+	// Simulator of the member's kube-scheduler.
+	Simulator simulation.Simulator
+	// Releasing nodes are about to be given back: nothing is placed on them.
+	Releasing []string
+}
+
+// A Pool is the members that share workloads, and how they return home.
+type Pool struct {
+	// Name of the pool, which is that of its CapacityPlan.
+	Name string
+	// Members by name.
+	Members []Member
+	// StabilizationWindow, HeadroomPercent: see the CapacityPlan.
+	StabilizationWindow time.Duration
+	HeadroomPercent     int32
+}
+
+// Reported is what a member's control plane said of a workload through
+// Karmada's aggregated status.
+type Reported struct {
+	// Ready replicas.
+	Ready int32
+	// Succeeded pods of a Job: they are not seen in a snapshot any more.
+	Succeeded int32
+}
+
+// A Binding is a workload that wants replicas somewhere.
+type Binding struct {
+	// ID is namespace/name of a ResourceBinding, /name of a
+	// ClusterResourceBinding.
+	ID string
+	// Pool it belongs to.
+	Pool string
+	// Workload whose pods these are.
+	Workload snapshot.WorkloadKey
+	// Divided bindings have replicas; others go whole to every member.
+	Divided bool
+	// Movable workloads may have replicas moved between members. Jobs may not:
+	// a running pod's work would be lost.
+	Movable bool
+	// Priority and Created order bindings: higher, then older first.
+	Priority int32
+	Created  time.Time
+	// Replicas wanted.
+	Replicas int32
+	// Assigned replicas by member: spec.clusters.
+	Assigned map[string]int32
+	// Template of one replica. Nil if Problem says why there is none.
+	Template *Template
+	Problem  string
+	// Refused members get no new replicas, with reasons: the placement does
+	// not select them, a taint, an eviction task, an API they do not have.
+	Refused map[string]string
+	// Reported status by member.
+	Reported map[string]Reported
+	// State that an earlier round asked to keep.
+	State State
+	// LastScheduled is when the assignment last changed.
+	LastScheduled time.Time
+	// Held bindings keep what they have: their scheduling is suspended.
+	Held bool
+	// Rebalance is set if a person asked for it: replicas return home without
+	// waiting for the window.
+	Rebalance bool
+}
+
+// State is what a round must know of earlier ones. It is kept with the binding,
+// so that it survives a restart, and changes only at transitions.
+type State struct {
+	// RoomSince is since when the self-built members have had room for
+	// replicas that run in the cloud, without a break.
+	RoomSince *time.Time `json:"roomSince,omitempty"`
+	// Room is the smallest number of replicas there was room for since then.
+	Room int32 `json:"room,omitempty"`
+	// ExcessSince is since when more replicas are assigned than wanted,
+	// waiting for substitutes to become Ready.
+	ExcessSince *time.Time `json:"excessSince,omitempty"`
+	// NotBefore is when replicas may return home again after a move that was
+	// undone.
+	NotBefore *time.Time `json:"notBefore,omitempty"`
+}
+
+// IsZero reports whether there is nothing to remember.
+func (s State) IsZero() bool {
+	return s.RoomSince == nil && s.Room == 0 && s.ExcessSince == nil && s.NotBefore == nil
+}
+
+// Equal compares two states.
+func (s State) Equal(o State) bool {
+	return same(s.RoomSince, o.RoomSince) && s.Room == o.Room && same(s.ExcessSince, o.ExcessSince) && same(s.NotBefore, o.NotBefore)
+}
+
+func same(a, b *time.Time) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.Equal(*b)
+}
+
+// Settings of the rounds.
+type Settings struct {
+	// StuckAfter is how long a member's kube-scheduler must have said that a
+	// pod is unschedulable, and the simulation agree, before its replica is
+	// placed anew.
+	StuckAfter time.Duration
+	// MoveTimeout is how long substitutes may take to become Ready before the
+	// move is undone.
+	MoveTimeout time.Duration
+	// LeaveGrace is how long room held by replicas that were cut, but are
+	// still running, counts as about to be free.
+	LeaveGrace time.Duration
+	// StepPercent of a workload's replicas move home at a time, at least one.
+	StepPercent int32
+}
+
+// DefaultSettings are the settings for real clusters. StepPercent is
+// Deployment's own default for maxSurge.
+var DefaultSettings = Settings{
+	StuckAfter:  10 * time.Second,
+	MoveTimeout: 10 * time.Minute,
+	LeaveGrace:  30 * time.Second,
+	StepPercent: 25,
+}
+
+// Input of a round.
+type Input struct {
+	Now      time.Time
+	Pools    []Pool
+	Bindings []Binding
+	Settings Settings
+}
+
+// A Target is a number of replicas in a member.
+type Target struct {
+	Member   string
+	Replicas int32
+}
+
+// A Demand is replicas that have no place, and would run on cloud capacity.
+type Demand struct {
+	// Binding is the ID of the binding, Pool its pool.
+	Binding, Pool string
+	// Template of one replica.
+	Template *Template
+	// Count of replicas, > 0.
+	Count int32
+	// Refused members, as in the binding.
+	Refused map[string]string
+}
+
+// A Decision is what a round decided about a binding.
+type Decision struct {
+	// Binding is the ID of the binding.
+	Binding string
+	// Targets by member name. Members with no replicas are not in it, unless
+	// the binding is not divided.
+	Targets []Target
+	// Changed says that Targets differ from what is assigned.
+	Changed bool
+	// State to keep.
+	State State
+	// Pending replicas are assigned nowhere. Waiting of them fit as soon as
+	// pods that are leaving are gone.
+	Pending, Waiting int32
+	// Own and Cloud replicas assigned.
+	Own, Cloud int32
+	// Moving replicas were added and wait for Ready, or are still to be cut.
+	Moving int32
+	// Returning says that replicas are on their way home.
+	Returning bool
+	// Message for a person: what is placed where, what is not and why.
+	Message string
+	// Notes say what happened in this round besides: replicas lost, taken back,
+	// moves undone.
+	Notes []string
+	// Blocked says what keeps a draining member from becoming empty.
+	Blocked string
+	// Refusals has for each member that was considered and took less than was
+	// asked the reason that its kube-scheduler would give.
+	Refusals map[string]string
+}
+
+// Output of a round.
+type Output struct {
+	// Decisions for all bindings that are not held, in the order in which they were made.
+	Decisions []Decision
+	// Demands that the members cannot meet, in the same order.
+	Demands []Demand
+	// Forks of the members' snapshots with everything on them that was
+	// promised. Those of self-built members also hold replicas that could
+	// return home.
+	Forks map[string]*snapshot.Fork
+	// Next is when time alone changes something; zero if it does not.
+	Next time.Time
+}

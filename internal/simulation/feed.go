@@ -1,0 +1,202 @@
+package simulation
+
+import (
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	resourcev1 "k8s.io/api/resource/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
+
+	"regionpool.io/provider-regionpool/internal/snapshot"
+)
+
+// A feed is a shared informer without a watch: it holds the objects of one kind
+// that it is given, and tells its handlers of changes at once. The plugins of a
+// kube-scheduler framework read through it what a fork holds.
+type feed struct {
+	// The rest of the interface is about running a watch, which nobody asks of
+	// a feed.
+	cache.SharedIndexInformer
+
+	indexer  cache.Indexer
+	handlers []cache.ResourceEventHandler
+
+	base  *snapshot.Set
+	extra []snapshot.Object
+}
+
+func newFeed() *feed {
+	return &feed{indexer: cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc})}
+}
+
+// load makes the feed hold the base and, in the place of objects of the same
+// name or on top, the extra objects. It costs nothing if both are loaded.
+func (f *feed) load(base *snapshot.Set, extra []snapshot.Object) {
+	if f.base != base {
+		f.replace(base, extra)
+		return
+	}
+	keep := 0
+	for keep < len(f.extra) && keep < len(extra) && f.extra[keep] == extra[keep] {
+		keep++
+	}
+	for i := len(f.extra) - 1; i >= keep; i-- {
+		o := f.extra[i]
+		if b := base.Get(o.GetNamespace(), o.GetName()); b != nil {
+			f.put(b)
+		} else {
+			f.remove(o)
+		}
+	}
+	if keep < len(f.extra) {
+		// What stays may have been hidden by what went.
+		keep = 0
+	}
+	for _, o := range extra[keep:] {
+		f.put(o)
+	}
+	f.extra = append(f.extra[:0:0], extra...)
+}
+
+func (f *feed) replace(base *snapshot.Set, extra []snapshot.Object) {
+	want := make(map[string]snapshot.Object, len(base.Items())+len(extra))
+	for _, o := range base.Items() {
+		want[key(o)] = o
+	}
+	for _, o := range extra {
+		want[key(o)] = o
+	}
+	for _, have := range f.indexer.List() {
+		o := have.(snapshot.Object)
+		if want[key(o)] == nil {
+			f.remove(o)
+		}
+	}
+	for _, o := range want {
+		f.put(o)
+	}
+	f.base, f.extra = base, append(f.extra[:0:0], extra...)
+}
+
+func key(o snapshot.Object) string {
+	if o.GetNamespace() == "" {
+		return o.GetName()
+	}
+	return o.GetNamespace() + "/" + o.GetName()
+}
+
+func (f *feed) put(o snapshot.Object) {
+	old, ok, _ := f.indexer.GetByKey(key(o))
+	if ok && old == any(o) {
+		return
+	}
+	_ = f.indexer.Update(o)
+	for _, h := range f.handlers {
+		if ok {
+			h.OnUpdate(old, o)
+		} else {
+			h.OnAdd(o, false)
+		}
+	}
+}
+
+func (f *feed) remove(o snapshot.Object) {
+	old, ok, _ := f.indexer.GetByKey(key(o))
+	if !ok {
+		return
+	}
+	_ = f.indexer.Delete(old)
+	for _, h := range f.handlers {
+		h.OnDelete(old)
+	}
+}
+
+// AddEventHandler implements cache.SharedInformer.
+func (f *feed) AddEventHandler(h cache.ResourceEventHandler) (cache.ResourceEventHandlerRegistration, error) {
+	f.handlers = append(f.handlers, h)
+	for _, o := range f.indexer.List() {
+		h.OnAdd(o, true)
+	}
+	return f, nil
+}
+
+// AddEventHandlerWithResyncPeriod implements cache.SharedInformer. A feed does
+// not resync.
+func (f *feed) AddEventHandlerWithResyncPeriod(h cache.ResourceEventHandler, _ time.Duration) (cache.ResourceEventHandlerRegistration, error) {
+	return f.AddEventHandler(h)
+}
+
+// AddEventHandlerWithOptions implements cache.SharedInformer.
+func (f *feed) AddEventHandlerWithOptions(h cache.ResourceEventHandler, _ cache.HandlerOptions) (cache.ResourceEventHandlerRegistration, error) {
+	return f.AddEventHandler(h)
+}
+
+// GetStore implements cache.SharedInformer.
+func (f *feed) GetStore() cache.Store { return f.indexer }
+
+// GetIndexer implements cache.SharedIndexInformer.
+func (f *feed) GetIndexer() cache.Indexer { return f.indexer }
+
+// AddIndexers implements cache.SharedIndexInformer.
+func (f *feed) AddIndexers(i cache.Indexers) error { return f.indexer.AddIndexers(i) }
+
+// SetTransform implements cache.SharedInformer.
+func (f *feed) SetTransform(cache.TransformFunc) error { return nil }
+
+// HasSynced implements cache.SharedInformer.
+func (f *feed) HasSynced() bool { return true }
+
+// feeds are one feed for each kind, behind an informer factory.
+type feeds struct {
+	byKind  [snapshot.NumKinds]*feed
+	factory informers.SharedInformerFactory
+}
+
+// fed are the kinds that plugins read.
+var fed = map[snapshot.Kind]runtime.Object{
+	snapshot.Namespaces:             &corev1.Namespace{},
+	snapshot.Services:               &corev1.Service{},
+	snapshot.ReplicationControllers: &corev1.ReplicationController{},
+	snapshot.ReplicaSets:            &appsv1.ReplicaSet{},
+	snapshot.StatefulSets:           &appsv1.StatefulSet{},
+	snapshot.PersistentVolumes:      &corev1.PersistentVolume{},
+	snapshot.PersistentVolumeClaims: &corev1.PersistentVolumeClaim{},
+	snapshot.StorageClasses:         &storagev1.StorageClass{},
+	snapshot.CSINodes:               &storagev1.CSINode{},
+	snapshot.CSIDrivers:             &storagev1.CSIDriver{},
+	snapshot.CSIStorageCapacities:   &storagev1.CSIStorageCapacity{},
+	snapshot.VolumeAttachments:      &storagev1.VolumeAttachment{},
+	snapshot.ResourceClaims:         &resourcev1.ResourceClaim{},
+}
+
+// newFeeds returns empty feeds. Informers of kinds that are not fed stay empty:
+// the factory has no client and is never started.
+func newFeeds() *feeds {
+	fs := &feeds{factory: informers.NewSharedInformerFactory(nil, 0)}
+	for k, o := range fed {
+		f := newFeed()
+		fs.byKind[k] = f
+		fs.factory.InformerFor(o, func(kubernetes.Interface, time.Duration) cache.SharedIndexInformer { return f })
+	}
+	return fs
+}
+
+// load makes the feeds hold the supplied objects.
+func (fs *feeds) load(base *snapshot.Objects, extra []snapshot.Object) {
+	var byKind [snapshot.NumKinds][]snapshot.Object
+	for _, o := range extra {
+		if k, ok := snapshot.KindOf(o); ok {
+			byKind[k] = append(byKind[k], o)
+		}
+	}
+	for k, f := range fs.byKind {
+		if f != nil {
+			f.load(base.Set(snapshot.Kind(k)), byKind[k])
+		}
+	}
+}

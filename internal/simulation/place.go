@@ -1,0 +1,488 @@
+package simulation
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	resourcev1 "k8s.io/api/resource/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/component-helpers/storage/ephemeral"
+	fwk "k8s.io/kube-scheduler/framework"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
+	pluginnames "k8s.io/kubernetes/pkg/scheduler/framework/plugins/names"
+
+	"regionpool.io/provider-regionpool/internal/snapshot"
+)
+
+// Copies of one pod are placed one after the other, and between two of them the
+// cluster changes by one pod on one node. These sets say what can be kept from
+// one copy to the next without changing any outcome. A plugin that is in none
+// of them, and that does not ask to be skipped for the pod, is run again on
+// every node for every copy.
+var (
+	// constantPreFilter plugins compute in PreFilter nothing that depends on
+	// the pods in the cluster.
+	constantPreFilter = sets.New(pluginnames.NodeAffinity, pluginnames.NodePorts, pluginnames.NodeResourcesFit, pluginnames.NodeDeclaredFeatures)
+	// incrementalPreFilter plugins keep what PreFilter computed exact in their
+	// AddPod extension. PodTopologySpread is not one of them: it keeps two
+	// critical paths only, which can miss the third lowest domain.
+	incrementalPreFilter = sets.New(pluginnames.InterPodAffinity)
+	// localFilter plugins judge a node by that node and the pods on it. What
+	// one of them refused once it refuses until a pod leaves the node, since
+	// more pods only take more away.
+	localFilter = sets.New(pluginnames.NodeUnschedulable, pluginnames.NodeName, pluginnames.TaintToleration, pluginnames.NodeAffinity,
+		pluginnames.NodePorts, pluginnames.NodeResourcesFit, pluginnames.NodeDeclaredFeatures)
+	// localScore plugins score a node by that node and the pods on it, and do
+	// not normalize over nodes. TaintToleration does, so it is here only for
+	// nodes without PreferNoSchedule taints, which all get the same score
+	// alone as together.
+	localScore = sets.New(pluginnames.NodeResourcesFit, pluginnames.NodeResourcesBalancedAllocation, pluginnames.ImageLocality, pluginnames.TaintToleration)
+)
+
+// Reasons given by the simulation rather than by a plugin.
+const (
+	reasonGates         = "pod has scheduling gates"
+	reasonResourceClaim = "dynamic resource claims that are not allocated are not simulated"
+)
+
+func (e *engine) place(ctx context.Context, f *snapshot.Fork, pod *corev1.Pod, n int) (Result, error) {
+	res := Result{Nodes: map[string]int{}}
+	if n <= 0 {
+		return res, nil
+	}
+	name := pod.Spec.SchedulerName
+	if name == "" {
+		name = corev1.DefaultSchedulerName
+	}
+	p, ok := e.profiles[name]
+	if !ok {
+		res.refuse(f, "", fmt.Sprintf("no scheduler profile is named %q", name))
+		return res, nil
+	}
+	if len(pod.Spec.SchedulingGates) > 0 {
+		res.refuse(f, pluginnames.SchedulingGates, reasonGates)
+		return res, nil
+	}
+	if !claimsAllocated(f, pod) {
+		res.refuse(f, pluginnames.DynamicResources, reasonResourceClaim)
+		return res, nil
+	}
+	if f.NumNodes() == 0 {
+		res.Message = "no nodes available to schedule pods"
+		return res, nil
+	}
+	if o := controller(f, pod); o != nil {
+		if err := f.AddObject(o); err != nil {
+			return res, fmt.Errorf("cannot add the controller of pod %s/%s: %w", pod.Namespace, pod.Name, err)
+		}
+	}
+	e.lister.fork = f
+	// A pod with terms that cannot be parsed is refused by the plugins.
+	template, _ := framework.NewPodInfo(pod)
+	template.CalculateResource()
+	r := &run{profile: p, fork: f, claims: hasClaims(pod), touched: -1}
+	defer r.unreserve(ctx)
+
+	for res.Placed < n {
+		if err := ctx.Err(); err != nil {
+			return res, fmt.Errorf("cannot place pod %s/%s: %w", pod.Namespace, pod.Name, err)
+		}
+		c := replica(pod, f.Serial())
+		own := ephemeralClaims(c)
+		if res.Placed == 0 || len(own) > 0 {
+			e.feeds.load(f.Base().Objects(), append(f.Extra()[:len(f.Extra()):len(f.Extra())], own...))
+		}
+		node, err := r.step(ctx, c)
+		if err != nil {
+			return res, fmt.Errorf("cannot place pod %s/%s: %w", pod.Namespace, pod.Name, err)
+		}
+		if node < 0 {
+			r.explain(c, &res)
+			return res, nil
+		}
+		for _, o := range own {
+			if err := f.AddObject(o); err != nil {
+				return res, fmt.Errorf("cannot add a claim of pod %s/%s: %w", pod.Namespace, pod.Name, err)
+			}
+		}
+		if err := r.settle(ctx, template, c, node); err != nil {
+			return res, fmt.Errorf("cannot place pod %s/%s: %w", pod.Namespace, pod.Name, err)
+		}
+		res.Placed++
+		res.Nodes[c.Spec.NodeName]++
+		res.Pods = append(res.Pods, c)
+	}
+	return res, nil
+}
+
+// refuse notes that no node is good, for one reason.
+func (r *Result) refuse(f *snapshot.Fork, plugin, reason string) {
+	r.Reasons = map[string]int{reason: f.NumNodes()}
+	if plugin != "" {
+		r.Plugins = map[string]int{plugin: f.NumNodes()}
+	}
+	r.Message = fmt.Sprintf(framework.NoNodeAvailableMsg+": %s.", f.NumNodes(), reason)
+}
+
+// replica returns a copy of the pod with a name and UID of its own.
+func replica(pod *corev1.Pod, serial int64) *corev1.Pod {
+	c := *pod
+	id := strconv.FormatInt(serial, 10)
+	c.Name = pod.Name + "-" + id
+	c.UID = types.UID("simulated-" + id)
+	c.Spec.NodeName = pod.Spec.NodeName
+	return &c
+}
+
+// A run places copies of one pod.
+type run struct {
+	*profile
+	fork   *snapshot.Fork
+	claims bool
+
+	state fwk.CycleState
+	// reuse the PreFilter state, keep what other nodes said in Filter, keep
+	// their scores: from one copy to the next.
+	reuse, keepFilter, keepScore bool
+
+	// rejected says for each node why it is not feasible; nil if it is.
+	rejected []*fwk.Status
+	scores   []int64
+	scored   bool
+	// touched is the node that got the last copy; -1 before the first.
+	touched int
+	// refused is PreFilter's reason when it refused the pod as a whole.
+	refused *fwk.Status
+
+	reserved []reservation
+	feasible []fwk.NodeInfo
+	indices  []int
+}
+
+type reservation struct {
+	state fwk.CycleState
+	pod   *corev1.Pod
+	node  string
+}
+
+// step returns the index of the node on which kube-scheduler would put the pod,
+// or -1.
+func (r *run) step(ctx context.Context, pod *corev1.Pod) (int, error) {
+	fresh := r.state == nil || !r.reuse
+	if fresh {
+		if ok, err := r.preFilter(ctx, pod); !ok || err != nil {
+			return -1, err
+		}
+	}
+	if err := r.filterNodes(ctx, pod); err != nil {
+		return -1, err
+	}
+	r.feasible, r.indices = r.feasible[:0], r.indices[:0]
+	for i, s := range r.rejected {
+		if s == nil {
+			r.feasible = append(r.feasible, r.fork.At(i))
+			r.indices = append(r.indices, i)
+		}
+	}
+	switch len(r.feasible) {
+	case 0:
+		return -1, nil
+	case 1:
+		return r.indices[0], nil
+	}
+	if err := r.scoreNodes(ctx, pod); err != nil {
+		return -1, err
+	}
+	best := r.indices[0]
+	for _, i := range r.indices[1:] {
+		if r.scores[i] > r.scores[best] {
+			best = i
+		}
+	}
+	return best, nil
+}
+
+// preFilter starts a scheduling cycle. It returns false if PreFilter refused
+// the pod as a whole.
+func (r *run) preFilter(ctx context.Context, pod *corev1.Pod) (bool, error) {
+	r.state = framework.NewCycleState()
+	pre, s, by := r.RunPreFilterPlugins(ctx, r.state, pod)
+	if !s.IsSuccess() {
+		if !s.IsRejected() {
+			return false, s.AsError()
+		}
+		r.refused = s
+		return false, nil
+	}
+	first := r.rejected == nil
+	if first {
+		r.rejected = make([]*fwk.Status, r.fork.NumNodes())
+		r.scores = make([]int64, r.fork.NumNodes())
+	}
+	skip := r.state.GetSkipFilterPlugins()
+	r.reuse, r.keepFilter = !r.claims && !r.naive, !r.claims
+	for _, n := range r.profile.preFilter {
+		if !skip.Has(n) && !constantPreFilter.Has(n) && !incrementalPreFilter.Has(n) {
+			r.reuse = false
+		}
+	}
+	for _, n := range r.profile.filter {
+		if !skip.Has(n) && !localFilter.Has(n) {
+			r.keepFilter = false
+		}
+	}
+	// A new PreFilter state is a new judgement of every node.
+	r.keepFilter = r.keepFilter && r.reuse
+	if !r.keepFilter || first {
+		r.touched = -1
+		r.scored = false
+	}
+	var out *fwk.Status
+	if !pre.AllNodes() {
+		out = fwk.NewStatus(fwk.UnschedulableAndUnresolvable, fmt.Sprintf("node(s) didn't satisfy plugin(s) %v", sets.List(by)))
+	}
+	for i := range r.rejected {
+		switch {
+		case out != nil && !pre.NodeNames.Has(r.fork.At(i).Node().Name):
+			r.rejected[i] = out
+		case r.rejected[i] != nil && r.rejected[i].Plugin() == "":
+			r.rejected[i] = nil
+		}
+	}
+	return true, nil
+}
+
+// filterNodes finds out which nodes are feasible.
+func (r *run) filterNodes(ctx context.Context, pod *corev1.Pod) error {
+	if r.touched >= 0 && r.keepFilter {
+		return r.filterNode(ctx, pod, r.touched)
+	}
+	for i, s := range r.rejected {
+		if s != nil && (s.Plugin() == "" || !r.naive && localFilter.Has(s.Plugin())) {
+			continue
+		}
+		if err := r.filterNode(ctx, pod, i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *run) filterNode(ctx context.Context, pod *corev1.Pod, i int) error {
+	s := r.RunFilterPlugins(ctx, r.state, pod, r.fork.At(i))
+	switch {
+	case s.IsSuccess():
+		r.rejected[i] = nil
+	case s.Code() == fwk.Error:
+		return s.AsError()
+	default:
+		r.rejected[i] = s
+	}
+	return nil
+}
+
+// scoreNodes scores the feasible nodes.
+func (r *run) scoreNodes(ctx context.Context, pod *corev1.Pod) error {
+	nodes, indices := r.feasible, r.indices
+	if r.scored && r.keepScore && r.keepFilter {
+		if r.rejected[r.touched] != nil {
+			return nil
+		}
+		nodes, indices = []fwk.NodeInfo{r.fork.At(r.touched)}, []int{r.touched}
+	} else {
+		if s := r.RunPreScorePlugins(ctx, r.state, pod, nodes); !s.IsSuccess() {
+			return s.AsError()
+		}
+		r.keepScore = r.scoresLocally(pod)
+		r.scored = true
+	}
+	scores, s := r.RunScorePlugins(ctx, r.state, pod, nodes)
+	if !s.IsSuccess() {
+		return s.AsError()
+	}
+	for j, i := range indices {
+		r.scores[i] = scores[j].TotalScore
+	}
+	return nil
+}
+
+// scoresLocally reports whether, from now on, a node's score changes only when
+// the node itself does.
+func (r *run) scoresLocally(pod *corev1.Pod) bool {
+	if a := pod.Spec.Affinity; a != nil && (a.PodAffinity != nil || a.PodAntiAffinity != nil) {
+		// InterPodAffinity skips scoring while there is no pod that the terms
+		// match, but the first copy may be one.
+		return false
+	}
+	skip := r.state.GetSkipScorePlugins()
+	noClaims := r.state.GetSkipFilterPlugins().Has(pluginnames.DynamicResources)
+	for _, n := range r.profile.score {
+		if n == pluginnames.DynamicResources && noClaims {
+			// It cannot skip scoring, but scores every node zero.
+			continue
+		}
+		if !skip.Has(n) && !localScore.Has(n) {
+			return false
+		}
+	}
+	for _, n := range r.feasible {
+		for i := range n.Node().Spec.Taints {
+			if n.Node().Spec.Taints[i].Effect == corev1.TaintEffectPreferNoSchedule {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// settle puts the pod on the node.
+func (r *run) settle(ctx context.Context, template *framework.PodInfo, pod *corev1.Pod, node int) error {
+	name := r.fork.At(node).Node().Name
+	if r.claims {
+		if s := r.RunReservePluginsReserve(ctx, r.state, pod, name); !s.IsSuccess() {
+			return fmt.Errorf("cannot reserve volumes on node %q: %w", name, s.AsError())
+		}
+		r.reserved = append(r.reserved, reservation{state: r.state, pod: pod, node: name})
+	}
+	pod.Spec.NodeName = name
+	pi := *template
+	pi.Pod = pod
+	if err := r.fork.AddPodInfo(name, &pi); err != nil {
+		return err
+	}
+	if r.reuse {
+		if s := r.RunPreFilterExtensionAddPod(ctx, r.state, pod, &pi, r.fork.At(node)); !s.IsSuccess() {
+			return s.AsError()
+		}
+	}
+	r.touched = node
+	return nil
+}
+
+// unreserve takes back what volume binding assumed, so that the next call finds
+// its caches as the fork has them.
+func (r *run) unreserve(ctx context.Context) {
+	for i := len(r.reserved) - 1; i >= 0; i-- {
+		v := r.reserved[i]
+		r.RunReservePluginsUnreserve(ctx, v.state, v.pod, v.node)
+	}
+}
+
+// explain fills in why the pod has no place.
+func (r *run) explain(pod *corev1.Pod, res *Result) {
+	all := r.fork.NumNodes()
+	fit := framework.FitError{Pod: pod, NumAllNodes: all, Diagnosis: framework.Diagnosis{NodeToStatus: framework.NewDefaultNodeToStatus()}}
+	res.Reasons, res.Plugins = map[string]int{}, map[string]int{}
+	if r.refused != nil {
+		fit.Diagnosis.PreFilterMsg = r.refused.Message()
+		for _, reason := range r.refused.Reasons() {
+			res.Reasons[reason] = all
+		}
+		if p := r.refused.Plugin(); p != "" {
+			res.Plugins[p] = all
+		}
+		res.Message = fit.Error()
+		return
+	}
+	for i, s := range r.rejected {
+		if s == nil {
+			continue
+		}
+		fit.Diagnosis.NodeToStatus.Set(r.fork.At(i).Node().Name, s)
+		for _, reason := range s.Reasons() {
+			res.Reasons[reason]++
+		}
+		if p := s.Plugin(); p != "" {
+			res.Plugins[p]++
+		}
+	}
+	res.Message = fit.Error()
+}
+
+// hasClaims reports whether volume binding has a say in where the pod goes.
+func hasClaims(pod *corev1.Pod) bool {
+	for i := range pod.Spec.Volumes {
+		if pod.Spec.Volumes[i].PersistentVolumeClaim != nil || pod.Spec.Volumes[i].Ephemeral != nil {
+			return true
+		}
+	}
+	return len(pod.Spec.ResourceClaims) > 0
+}
+
+// claimsAllocated reports whether all resource claims of the pod exist and are
+// allocated. Where such a claim can be used is a matter of nodes only.
+func claimsAllocated(f *snapshot.Fork, pod *corev1.Pod) bool {
+	for _, c := range pod.Spec.ResourceClaims {
+		if c.ResourceClaimName == nil {
+			return false
+		}
+		claim, ok := object(f, snapshot.ResourceClaims, pod.Namespace, *c.ResourceClaimName).(*resourcev1.ResourceClaim)
+		if !ok || claim.Status.Allocation == nil {
+			return false
+		}
+	}
+	return true
+}
+
+// object returns an object of the fork, or nil.
+func object(f *snapshot.Fork, k snapshot.Kind, namespace, name string) snapshot.Object {
+	extra := f.Extra()
+	for i := len(extra) - 1; i >= 0; i-- {
+		if o := extra[i]; o.GetName() == name && o.GetNamespace() == namespace {
+			if ek, _ := snapshot.KindOf(o); ek == k {
+				return o
+			}
+		}
+	}
+	return f.Base().Objects().Set(k).Get(namespace, name)
+}
+
+// ephemeralClaims returns the claims that the member's ephemeral volume
+// controller would make for the pod. Every copy has its own.
+func ephemeralClaims(pod *corev1.Pod) []snapshot.Object {
+	var out []snapshot.Object
+	for i := range pod.Spec.Volumes {
+		v := &pod.Spec.Volumes[i]
+		if v.Ephemeral == nil || v.Ephemeral.VolumeClaimTemplate == nil {
+			continue
+		}
+		t := v.Ephemeral.VolumeClaimTemplate
+		isController := true
+		c := &corev1.PersistentVolumeClaim{ObjectMeta: *t.ObjectMeta.DeepCopy(), Spec: *t.Spec.DeepCopy()}
+		c.Namespace, c.Name = pod.Namespace, ephemeral.VolumeClaimName(pod, v)
+		c.UID = types.UID(string(pod.UID) + "-" + v.Name)
+		c.Status.Phase = corev1.ClaimPending
+		c.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "Pod", Name: pod.Name, UID: pod.UID, Controller: &isController}}
+		out = append(out, c)
+	}
+	return out
+}
+
+// controller returns the controller of the pod if the fork does not have it:
+// PodTopologySpread takes the pods to spread from its selector when the pod has
+// no constraints of its own. All labels of the pod are as good a selector as
+// the true one, since they include the hash of the template.
+func controller(f *snapshot.Fork, pod *corev1.Pod) snapshot.Object {
+	ref := metav1.GetControllerOfNoCopy(pod)
+	if ref == nil {
+		return nil
+	}
+	meta := metav1.ObjectMeta{Namespace: pod.Namespace, Name: ref.Name, UID: ref.UID}
+	sel := &metav1.LabelSelector{MatchLabels: pod.Labels}
+	switch ref.APIVersion + "/" + ref.Kind {
+	case "apps/v1/ReplicaSet":
+		if object(f, snapshot.ReplicaSets, pod.Namespace, ref.Name) == nil {
+			return &appsv1.ReplicaSet{ObjectMeta: meta, Spec: appsv1.ReplicaSetSpec{Selector: sel}}
+		}
+	case "apps/v1/StatefulSet":
+		if object(f, snapshot.StatefulSets, pod.Namespace, ref.Name) == nil {
+			return &appsv1.StatefulSet{ObjectMeta: meta, Spec: appsv1.StatefulSetSpec{Selector: sel}}
+		}
+	}
+	return nil
+}

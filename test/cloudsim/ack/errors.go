@@ -1,0 +1,75 @@
+package ack
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+
+	"regionpool.io/provider-regionpool/test/cloudsim/signature"
+)
+
+// An apiError is an answer of the ACK backend: lower-case fields, the status
+// repeated in the body.
+type apiError struct {
+	Status  int
+	Code    string
+	Message string
+}
+
+func (e *apiError) Error() string { return e.Code + ": " + e.Message }
+
+func fail(status int, code, format string, args ...any) *apiError {
+	return &apiError{Status: status, Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+func invalid(field, format string, args ...any) *apiError {
+	return fail(http.StatusBadRequest, "InvalidParameter."+field, format, args...)
+}
+
+func clusterNotFound(id string) *apiError {
+	return fail(http.StatusNotFound, "ErrorClusterNotFound", "cluster not found: %s", id)
+}
+
+func nodePoolNotFound(id string) *apiError {
+	return fail(http.StatusNotFound, "ErrorNodePoolNotFound", "nodepool not found: %s", id)
+}
+
+func clusterState(state string) *apiError {
+	return fail(http.StatusBadRequest, "ErrorClusterState", "cannot operate cluster where state is %s", state)
+}
+
+func nodePoolState(state string) *apiError {
+	return fail(http.StatusBadRequest, "InvalidNodePoolStatus.Forbidden", "cannot operate nodepool where state is %s", state)
+}
+
+func quotaExceeded(what string, limit int) *apiError {
+	return fail(http.StatusForbidden, "QuotaExceeded."+what, "the quota of %d is exceeded", limit)
+}
+
+// writeJSON answers with a body, or with none if it is nil.
+func writeJSON(w http.ResponseWriter, status int, body any) {
+	var b []byte
+	if body != nil {
+		b, _ = json.Marshal(body) //nolint:errchkjson // Bodies are plain structs and maps.
+	}
+	writeBytes(w, status, "application/json;charset=utf-8", b)
+}
+
+func writeBytes(w http.ResponseWriter, status int, contentType string, b []byte) {
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Content-Length", fmt.Sprint(len(b)))
+	w.WriteHeader(status)
+	_, _ = w.Write(b)
+}
+
+// body of a backend error.
+func (e *apiError) body(requestID string) any {
+	return map[string]any{
+		"code": e.Code, "message": e.Message, "requestId": requestID, "status": e.Status, "accessDeniedDetail": nil,
+	}
+}
+
+// gatewayBody of a refused signature: capitalised fields.
+func gatewayBody(f *signature.Failure, requestID, host string) any {
+	return map[string]any{"Code": f.Code, "Message": f.Message, "RequestId": requestID, "HostId": host}
+}

@@ -1,0 +1,157 @@
+package ack
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"regionpool.io/provider-regionpool/test/cloudsim/faults"
+)
+
+// remove takes instances away and calls done when each of them is gone or has
+// turned out not to go. With lower set, the desired size falls with them.
+func (s *Server) remove(p *nodePool, t *task, victims []*instance, drain, release, lower bool, done func()) {
+	if drain {
+		s.enter(t, "DrainNodes")
+	} else {
+		s.enter(t, "RemoveNodes")
+	}
+	left := len(victims)
+	one := func() {
+		left--
+		if left == 0 {
+			done()
+		}
+	}
+	for _, i := range victims {
+		i.removing = true
+		if lower && p.desired > 0 {
+			p.desired--
+		}
+	}
+	s.publishPool(p)
+	for _, i := range victims {
+		total := s.Latency("remove-nodes", s.Config.Latencies.RemoveNodes)
+		out := func(ok bool) {
+			if p.instances[i.id] != i {
+				one()
+				return
+			}
+			if !ok {
+				i.removing = false
+				if lower {
+					p.desired++
+				}
+				one()
+				return
+			}
+			s.leave(p, i)
+			s.after(total*3/4, func() {
+				if p.instances[i.id] == i {
+					s.drop(p, i, release && i.charge != "PrePaid")
+					s.publishPool(p)
+				}
+				one()
+			})
+		}
+		s.after(total/4, func() {
+			if drain && i.registered {
+				s.drain(p, t, i, s.Clock.Now().Add(s.Latency("drain-timeout", s.Config.Latencies.DrainTimeout)), out)
+				return
+			}
+			out(true)
+		})
+	}
+}
+
+// drain evicts until the node is empty or the deadline has passed, whatever
+// blocks it: a cancel is not supported.
+func (s *Server) drain(p *nodePool, t *task, i *instance, deadline time.Time, out func(bool)) {
+	if p.cluster.gone || p.instances[i.id] != i || !i.registered {
+		out(true)
+		return
+	}
+	var left int
+	var blocked string
+	b, name := p.cluster.backend, i.nodeName
+	s.work(func(ctx context.Context) error {
+		var err error
+		left, blocked, err = b.Drain(ctx, name)
+		return err
+	}, func(err error) {
+		if f := s.Faults.Take(faults.PDBBlock, s.nodeSubject(p, i)); f != nil {
+			left, blocked = max(left, 1), "Cannot evict pod as it would violate the pod's disruption budget"
+		}
+		if err != nil {
+			left, blocked = max(left, 1), err.Error()
+		}
+		if left == 0 {
+			out(true)
+			return
+		}
+		if blocked != "" && blocked != i.message {
+			i.message = blocked
+			t.events = append(t.events, taskEvent{Action: "DrainNodes", Level: "Warning", Message: blocked, Reason: "DrainBlocked", Source: name, Timestamp: s.stamp()})
+		}
+		if !s.Clock.Now().Before(deadline) {
+			t.short = &taskError{Code: "DrainNodeTimeout", Message: fmt.Sprintf("draining node %s timed out: %s", name, blocked)}
+			out(false)
+			return
+		}
+		s.after(s.Latency("drain-retry", s.Config.Latencies.DrainRetry), func() { s.drain(p, t, i, deadline, out) })
+	})
+}
+
+// shrink takes n instances away as the scaling group does: any of them, at once,
+// without drain. The last one goes through a lifecycle hook that takes minutes.
+func (s *Server) shrink(p *nodePool, t *task, n int) {
+	s.enter(t, "ScaleIn")
+	var rest []*instance
+	for _, i := range p.sorted() {
+		if !i.removing {
+			rest = append(rest, i)
+		}
+	}
+	r := s.Config.Latencies.RemoveNodes
+	if n >= len(rest) {
+		r = s.Config.Latencies.EmptyByDesired
+		s.enter(t, "Removing:Wait")
+	}
+	left := 0
+	for ; n > 0 && len(rest) > 0; n-- {
+		x := s.Random.Intn("victim", len(rest))
+		i := rest[x]
+		rest = append(rest[:x], rest[x+1:]...)
+		i.removing = true
+		s.leave(p, i)
+		left++
+		s.after(s.Latency("shrink", r), func() {
+			if p.instances[i.id] == i {
+				s.drop(p, i, i.charge != "PrePaid")
+				s.publishPool(p)
+			}
+			if left--; left == 0 {
+				s.removed(p, t)
+			}
+		})
+	}
+	s.publishPool(p)
+	if left == 0 {
+		s.removed(p, t)
+	}
+}
+
+// removeAll empties a pool that is being deleted with force.
+func (s *Server) removeAll(p *nodePool, t *task, drain bool, done func()) {
+	var victims []*instance
+	for _, i := range p.sorted() {
+		if !i.removing {
+			victims = append(victims, i)
+		}
+	}
+	if len(victims) == 0 {
+		done()
+		return
+	}
+	s.remove(p, t, victims, drain, true, false, done)
+}

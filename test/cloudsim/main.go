@@ -1,0 +1,153 @@
+// Command cloudsim is a cloud in a process: it speaks the OpenAPI of Alibaba
+// Cloud's container service, checks every signature, keeps books of what is
+// billed, and makes real Kubernetes clusters. It is for tests and for the demo.
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kingpin/v2"
+
+	"regionpool.io/provider-regionpool/test/cloudsim/ack"
+	"regionpool.io/provider-regionpool/test/cloudsim/admin"
+	"regionpool.io/provider-regionpool/test/cloudsim/backend"
+	"regionpool.io/provider-regionpool/test/cloudsim/backend/local"
+	"regionpool.io/provider-regionpool/test/cloudsim/clock"
+	"regionpool.io/provider-regionpool/test/cloudsim/cloud"
+	"regionpool.io/provider-regionpool/test/cloudsim/config"
+)
+
+// secretEnv holds the secret of the account given by --access-key-id.
+const secretEnv = "CLOUDSIM_ACCESS_KEY_SECRET" //nolint:gosec // A name, not a secret.
+
+type options struct {
+	ackAddress, adminAddress string
+	dir, etcd, binaries      string
+	configFile, accessKeyID  string
+	backend                  string
+	factor                   float64
+	seed                     int64
+}
+
+func main() {
+	var o options
+	app := kingpin.New("cloudsim", "A simulated cloud for tests and the demo of provider-regionpool.")
+	app.Flag("ack-address", "Address of the ACK API.").Default("127.0.0.1:0").StringVar(&o.ackAddress)
+	app.Flag("admin-address", "Address of the control panel, which is not authenticated.").Default("127.0.0.1:0").StringVar(&o.adminAddress)
+	app.Flag("dir", "Folder for the clusters' files, the account and the logs.").Required().StringVar(&o.dir)
+	app.Flag("backend", "What clusters are made of: local control planes, or memory only.").Default("local").EnumVar(&o.backend, "local", "memory")
+	app.Flag("etcd", "URL of the etcd that keeps the clusters' data.").StringVar(&o.etcd)
+	app.Flag("binaries", "Folder with the programs of a control plane.").StringVar(&o.binaries)
+	app.Flag("clock-factor", "Virtual seconds in a real second; 0 to step by hand.").Default("60").Float64Var(&o.factor)
+	app.Flag("seed", "Seed of everything random.").Default("1").Int64Var(&o.seed)
+	app.Flag("config", "YAML file with accounts, quotas, stock, prices, latencies.").StringVar(&o.configFile)
+	app.Flag("access-key-id", "Access key id of an account whose secret is in "+secretEnv+".").StringVar(&o.accessKeyID)
+	kingpin.MustParse(app.Parse(os.Args[1:]))
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	if err := run(ctx, o, log); err != nil {
+		log.Error("The simulator failed", "error", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, o options, log *slog.Logger) error {
+	if err := os.MkdirAll(o.dir, 0o755); err != nil { //nolint:gosec // Not secret.
+		return fmt.Errorf("cannot make folder: %w", err)
+	}
+	cfg, err := configuration(o)
+	if err != nil {
+		return err
+	}
+	b, stop, err := clusters(o, log)
+	if err != nil {
+		return err
+	}
+	defer stop()
+
+	v := clock.New(o.factor)
+	go v.Run(ctx)
+	c := cloud.New(cfg, v, o.seed, b)
+	service := ack.New(ctx, c, log)
+
+	errs := make(chan error, 2)
+	for _, l := range []struct {
+		what, address string
+		handler       http.Handler
+	}{{"ack", o.ackAddress, service}, {"admin", o.adminAddress, admin.NewHandler(c, service)}} {
+		ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", l.address)
+		if err != nil {
+			return fmt.Errorf("cannot listen for %s: %w", l.what, err)
+		}
+		srv := &http.Server{Handler: l.handler, ReadHeaderTimeout: 10 * time.Second}
+		defer srv.Close() //nolint:errcheck // The process ends.
+		go func() { errs <- srv.Serve(ln) }()
+		log.Info("Listening", "for", l.what, "address", ln.Addr().String())
+	}
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-errs:
+		return err
+	}
+}
+
+// clusters returns the backend, and how to stop it.
+func clusters(o options, log *slog.Logger) (backend.Backend, func(), error) {
+	if o.backend == "memory" {
+		return backend.NewMemory(), func() {}, nil
+	}
+	if o.etcd == "" || o.binaries == "" {
+		return nil, nil, errors.New("local control planes need --etcd and --binaries")
+	}
+	b, err := local.New(o.dir, o.etcd, o.binaries, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	return b, b.Stop, nil
+}
+
+// configuration from the file, with the account of the flags. Without either, an
+// account is made up and written to account.json in the folder.
+func configuration(o options) (config.Config, error) {
+	cfg := config.Default()
+	if o.configFile != "" {
+		var err error
+		if cfg, err = config.Load(o.configFile); err != nil {
+			return cfg, err
+		}
+	}
+	if o.accessKeyID != "" {
+		secret := os.Getenv(secretEnv)
+		if secret == "" {
+			return cfg, fmt.Errorf("--access-key-id needs the secret in %s", secretEnv)
+		}
+		cfg.Accounts = append(cfg.Accounts, config.Account{AccessKeyID: o.accessKeyID, AccessKeySecret: secret})
+	}
+	if len(cfg.Accounts) == 0 {
+		a := config.Account{AccessKeyID: "LTAI" + rand.Text()[:20], AccessKeySecret: rand.Text()}
+		cfg.Accounts = []config.Account{a}
+		b, err := json.MarshalIndent(map[string]string{"accessKeyId": a.AccessKeyID, "accessKeySecret": a.AccessKeySecret}, "", "  ")
+		if err != nil {
+			return cfg, fmt.Errorf("cannot encode account: %w", err)
+		}
+		if err := os.WriteFile(filepath.Join(o.dir, "account.json"), b, 0o600); err != nil {
+			return cfg, fmt.Errorf("cannot write account: %w", err)
+		}
+	}
+	return cfg, cfg.Validate()
+}
