@@ -5,6 +5,7 @@ import (
 	"maps"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	fleetv1alpha1 "regionpool.io/provider-regionpool/apis/fleet/v1alpha1"
@@ -53,17 +54,17 @@ func offering(e platformv1alpha1.ElasticCluster, np platformv1alpha1.ElasticNode
 	o.Labels[corev1.LabelOSStable] = "linux"
 
 	var errs field.ErrorList
-	var arch string
+	archs := sets.New[string]()
 	var smallest catalogue.Instance
 	for k, t := range np.InstanceTypes {
 		capacity := corev1.ResourceList{}
 		i, err := catalogue.ECS(t)
 		if err == nil {
 			capacity = i.Capacity()
-			if k == 0 || i.CPU < smallest.CPU || i.CPU == smallest.CPU && i.MemoryGiB < smallest.MemoryGiB {
+			if smallest.Type == "" || i.CPU < smallest.CPU || i.CPU == smallest.CPU && i.MemoryGiB < smallest.MemoryGiB {
 				smallest = i
 			}
-			arch = i.Arch
+			archs.Insert(i.Arch)
 		}
 		maps.Copy(capacity, np.Capacity)
 		if capacity.Cpu().Sign() <= 0 || capacity.Memory().Sign() <= 0 {
@@ -90,8 +91,9 @@ func offering(e platformv1alpha1.ElasticCluster, np platformv1alpha1.ElasticNode
 	if o.InstanceType == "" && len(np.InstanceTypes) > 0 {
 		o.InstanceType = np.InstanceTypes[0]
 	}
-	if arch != "" {
-		o.Labels[corev1.LabelArchStable] = arch
+	// A pool of mixed machines promises no architecture.
+	if archs.Len() == 1 {
+		o.Labels[corev1.LabelArchStable] = archs.UnsortedList()[0]
 	}
 	if np.HourlyPrice != nil {
 		if np.HourlyPrice.Sign() <= 0 {

@@ -191,4 +191,3 @@ func karmadaCluster(ctx context.Context, name string) (*unstructured.Unstructure
 	}
 	return u, nil
 }
-

@@ -302,7 +302,7 @@ func (t *tally) judge(k types.NamespacedName, w *workload, ripe time.Time) {
 func (w *workload) substituted(l loss, skew time.Duration) bool {
 	for i := range w.gains {
 		g := &w.gains[i]
-		if g.used || g.member == l.member || g.at.Before(l.at) || g.at.After(l.at.Add(skew)) || g.since.After(l.removed) {
+		if g.used || g.member == l.member || !g.at.After(l.at) || g.at.After(l.at.Add(skew)) || g.since.After(l.removed) {
 			continue
 		}
 		g.used = true

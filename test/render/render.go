@@ -20,9 +20,8 @@ import (
 const exitPipelineFatal = 3
 
 // Field numbers of crossplane/proto/render/v1alpha1/render.proto. The messages
-// are spelled out here because Crossplane's own Go package of them registers
-// the same protobuf names as the function SDK does, so that one program cannot
-// hold both.
+// are spelled out here so that the project need not depend on the whole of
+// Crossplane core for a dozen fields.
 const (
 	inComposite protowire.Number = 2
 
@@ -164,7 +163,15 @@ func (o *Output) decode(b []byte) error {
 			if err := proto.Unmarshal(v, s); err != nil {
 				return err
 			}
-			u := &unstructured.Unstructured{Object: s.AsMap()}
+			// The detour over JSON tells integers from floats.
+			j, err := s.MarshalJSON()
+			if err != nil {
+				return err
+			}
+			u := &unstructured.Unstructured{}
+			if err := u.UnmarshalJSON(j); err != nil {
+				return err
+			}
 			switch n {
 			case outXR:
 				o.XR = u

@@ -8,13 +8,13 @@ import (
 	"regionpool.io/provider-regionpool/test/cloudsim/requestlog"
 )
 
-// A planned decision is one that fleet reports: for demand it saw unmet at a
-// time, so many nodes of an offering.
+// A planned decision is one that fleet reports: for demand it saw at a time, the
+// nodes wanted of an offering before and after.
 type planned struct {
 	UnmetSeen time.Time `json:"unmetSeen"`
-	Plan      string    `json:"plan"`
 	Offering  string    `json:"offering"`
-	Nodes     int       `json:"nodes"`
+	From      int       `json:"from"`
+	To        int       `json:"to"`
 }
 
 // Calls that answer demand.
@@ -34,21 +34,15 @@ func answers(decisions []planned, calls []requestlog.Entry) []Decision {
 	slices.SortStableFunc(decisions, func(a, b planned) int { return a.UnmetSeen.Compare(b.UnmetSeen) })
 
 	var out []Decision
-	nodes := map[string]int{}
 	for _, d := range decisions {
-		more := d.Nodes > nodes[d.Offering]
-		nodes[d.Offering] = d.Nodes
-		if !more {
-			continue
-		}
-		if making(calls, d.UnmetSeen) {
+		if d.To <= d.From || making(calls, d.UnmetSeen) {
 			continue
 		}
 		for _, c := range calls {
 			if c.Time.Before(d.UnmetSeen) || !c.Verified || !carriesOut(c, d) {
 				continue
 			}
-			out = append(out, Decision{Offering: d.Offering, Nodes: d.Nodes, Call: c.Action, Seconds: c.Time.Sub(d.UnmetSeen).Seconds()})
+			out = append(out, Decision{Offering: d.Offering, Nodes: d.To, Call: c.Action, Seconds: c.Time.Sub(d.UnmetSeen).Seconds()})
 			break
 		}
 	}
@@ -73,7 +67,7 @@ func making(calls []requestlog.Entry, at time.Time) bool {
 }
 
 func carriesOut(c requestlog.Entry, d planned) bool {
-	return c.Action == createCluster || sizes(c) && *c.Desired >= d.Nodes
+	return c.Action == createCluster || sizes(c) && *c.Desired >= d.To
 }
 
 func sizes(c requestlog.Entry) bool {

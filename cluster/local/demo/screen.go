@@ -113,9 +113,13 @@ func (s *screen) raw(text string) {
 	fmt.Fprint(s.out, text) //nolint:errcheck // See line.
 }
 
-// Write lets others report progress through the screen, a line at a time.
+// Write lets the stack report its progress through the screen, a line at a time.
+// Its lines begin with a time in brackets, which the screen's own replaces.
 func (s *screen) Write(b []byte) (int, error) {
 	for line := range strings.Lines(string(b)) {
+		if _, after, found := strings.Cut(line, "] "); found && strings.HasPrefix(line, "[") {
+			line = after
+		}
 		if line = strings.TrimSpace(line); line != "" {
 			s.aside("%s", line)
 		}

@@ -27,12 +27,20 @@ func NewKubeconfigs(c clock.PassiveClock) *Kubeconfigs {
 	return &Kubeconfigs{clock: c, of: make(map[string]Kubeconfig)}
 }
 
+// Has reports whether the kubeconfig of a cluster is known and fresh.
+func (k *Kubeconfigs) Has(clusterID string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	c, ok := k.of[clusterID]
+	return ok && k.fresh(c)
+}
+
 // Seed the kubeconfig of a cluster with one that was published before. Those
 // about to end are not taken.
 func (k *Kubeconfigs) Seed(clusterID string, c Kubeconfig) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if _, ok := k.of[clusterID]; !ok && len(c.Config) > 0 && k.fresh(c) {
+	if len(c.Config) > 0 && k.fresh(c) {
 		k.of[clusterID] = c
 	}
 }

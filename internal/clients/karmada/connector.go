@@ -3,9 +3,10 @@ package karmada
 import (
 	"context"
 
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
 	"github.com/crossplane/crossplane-runtime/v2/pkg/errors"
 	"github.com/crossplane/crossplane-runtime/v2/pkg/resource"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"regionpool.io/provider-regionpool/apis/v1alpha1"
 	"regionpool.io/provider-regionpool/internal/clients/credentials"

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -120,8 +121,10 @@ type Drain struct {
 const maxNamed = 3
 
 // Evict the pods of a node through the eviction API, so that budgets hold. It
-// does not wait: call it again until nothing is left.
-func Evict(ctx context.Context, k kubernetes.Interface, node string) (Drain, error) {
+// does not wait: call it again until nothing is left. On a node that is not
+// ready nobody is there to end an evicted pod: it counts as gone when its time
+// is over.
+func Evict(ctx context.Context, k kubernetes.Interface, node string, ready bool, now time.Time) (Drain, error) {
 	pods, err := Pods(ctx, k, node)
 	if err != nil {
 		return Drain{}, err
@@ -134,6 +137,9 @@ func Evict(ctx context.Context, k kubernetes.Interface, node string) (Drain, err
 	var blocked []string
 	for i := range pods {
 		p := &pods[i]
+		if !ready && p.DeletionTimestamp != nil && now.After(p.DeletionTimestamp.Time) {
+			continue
+		}
 		if p.Namespace == metav1.NamespaceSystem {
 			d.SystemLeft++
 		} else {

@@ -8,12 +8,15 @@ import (
 	"slices"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/crossplane/crossplane-runtime/v2/pkg/errors"
+	"github.com/crossplane/crossplane-runtime/v2/pkg/meta"
 	"github.com/crossplane/crossplane-runtime/v2/pkg/resource"
 
 	"regionpool.io/provider-regionpool/apis/ack/v1alpha1"
@@ -40,6 +43,9 @@ type Options struct {
 	ListLag time.Duration
 	// Recheck is how long an error that needs a person is believed.
 	Recheck time.Duration
+	// Patience with what should be quick, before a condition says that it is
+	// not: machines that do not come, an API server that does not answer.
+	Patience time.Duration
 	// Clock of everything that waits.
 	Clock clock.WithTicker
 	// Resolve credentials.
@@ -51,6 +57,9 @@ type Options struct {
 	// Kube has clients of the clusters.
 	Kube *kube.Clients
 }
+
+// KeyKubeconfig of the connection secret of a Cluster.
+const KeyKubeconfig = "kubeconfig"
 
 // operationTimeout is when an operation is no longer waited for. The longest,
 // the creation of a cluster, takes 20 minutes on a bad day.
@@ -120,6 +129,31 @@ func (o *Options) Operation(ctx context.Context, api ack.API, p *lifecycle.Polle
 		return t.Done(), nil
 	})
 	return op, nil
+}
+
+// ClusterClient is a client of the cluster itself. It fails if ACK has no
+// kubeconfig for us, not if the cluster does not answer.
+func (o *Options) ClusterClient(ctx context.Context, api ack.API, host client.Client, cr *v1alpha1.Cluster) (kubernetes.Interface, error) {
+	kc, err := o.Kubeconfig(ctx, api, host, cr)
+	if err != nil {
+		return nil, err
+	}
+	return o.Kube.For(kc.Config)
+}
+
+// Kubeconfig of a cluster: the one in memory, or the published one, so that a
+// restart needs no new one, or a new one.
+func (o *Options) Kubeconfig(ctx context.Context, api ack.API, host client.Client, cr *v1alpha1.Cluster) (ack.Kubeconfig, error) {
+	id := meta.GetExternalName(cr)
+	ref, expires := cr.GetWriteConnectionSecretToReference(), cr.Status.AtProvider.KubeconfigExpiresAt
+	if ref != nil && expires != nil && !o.Kubeconfigs.Has(id) {
+		s := &corev1.Secret{}
+		err := host.Get(ctx, types.NamespacedName{Namespace: cr.GetNamespace(), Name: ref.Name}, s)
+		if err == nil && metav1.IsControlledBy(s, cr) {
+			o.Kubeconfigs.Seed(id, ack.Kubeconfig{Config: s.Data[KeyKubeconfig], Expires: expires.Time})
+		}
+	}
+	return o.Kubeconfigs.Get(ctx, api, id, !cr.Spec.ForProvider.EndpointPublicAccess)
 }
 
 // NewOperation that starts now, or nil if the cloud made no task of it.

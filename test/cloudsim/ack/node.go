@@ -175,6 +175,9 @@ func (s *Server) NodeEvent(node, event string) error {
 				if i.id != node && i.nodeName != node {
 					continue
 				}
+				if event != "reclaim" && !i.registered {
+					return fmt.Errorf("node %q has not joined its cluster", node)
+				}
 				switch event {
 				case "offline":
 					s.setReady(p, i, false)

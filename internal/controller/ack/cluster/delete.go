@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -21,10 +20,6 @@ import (
 	ackcontroller "regionpool.io/provider-regionpool/internal/controller/ack"
 	"regionpool.io/provider-regionpool/internal/controller/lifecycle"
 )
-
-// unreachableFor is how long the deletion waits for a cluster that cannot be
-// asked what in it is billed.
-const unreachableFor = 10 * time.Minute
 
 // Delete the cluster, one step at each call, in this order: its Members leave
 // the federation, load balancers and volumes are given back, its node pools go,
@@ -100,7 +95,7 @@ func (e *external) waitForOthers(ctx context.Context, cr *v1alpha1.Cluster, cl *
 
 	billed, err := e.releaseBilled(ctx, cr, cl)
 	if err != nil {
-		if e.Clock.Since(cr.GetDeletionTimestamp().Time) < unreachableFor {
+		if e.Clock.Since(cr.GetDeletionTimestamp().Time) < 6*e.Patience {
 			cr.SetConditions(lifecycle.DeletionBlocked(lifecycle.ReasonBlocked, "The cluster cannot be asked for its load balancers and volumes: its API server does not answer"))
 			return true, nil
 		}
@@ -132,12 +127,7 @@ func (e *external) releaseBilled(ctx context.Context, cr *v1alpha1.Cluster, cl *
 	default:
 		return kube.Billed{}, nil
 	}
-	e.seed(ctx, cr, cl.ID)
-	kc, err := e.Kubeconfigs.Get(ctx, e.api, cl.ID, !cr.Spec.ForProvider.EndpointPublicAccess)
-	if err != nil {
-		return kube.Billed{}, err
-	}
-	k, err := e.Kube.For(kc.Config)
+	k, err := e.ClusterClient(ctx, e.api, e.kube, cr)
 	if err != nil {
 		return kube.Billed{}, err
 	}

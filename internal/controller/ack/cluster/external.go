@@ -6,10 +6,8 @@ import (
 	"strings"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	kerrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/crossplane/crossplane-runtime/v2/pkg/errors"
@@ -26,11 +24,8 @@ import (
 	"regionpool.io/provider-regionpool/internal/controller/lifecycle"
 )
 
-// Keys of the connection secret.
-const (
-	keyKubeconfig = "kubeconfig"
-	keyEndpoint   = "endpoint"
-)
+// keyEndpoint of the connection secret.
+const keyEndpoint = "endpoint"
 
 // reasonFailed of Ready: ACK could not build the cluster.
 const reasonFailed xpv2.ConditionReason = "Failed"
@@ -210,13 +205,12 @@ func (e *external) connect(ctx context.Context, cr *v1alpha1.Cluster, cl *ack.Cl
 	at := &cr.Status.AtProvider
 	details := managed.ConnectionDetails{}
 
-	e.seed(ctx, cr, cl.ID)
-	kc, err := e.Kubeconfigs.Get(ctx, e.api, cl.ID, !cr.Spec.ForProvider.EndpointPublicAccess)
+	kc, err := e.Kubeconfig(ctx, e.api, e.kube, cr)
 	if err != nil {
 		cr.SetConditions(lifecycle.NotReady(xpv2.ReasonUnavailable, "No kubeconfig yet: "+err.Error()))
 		return details
 	}
-	details[keyKubeconfig] = kc.Config
+	details[ackcontroller.KeyKubeconfig] = kc.Config
 	if cl.Endpoint != "" {
 		details[keyEndpoint] = []byte(cl.Endpoint)
 	}
@@ -241,22 +235,6 @@ func (e *external) connect(ctx context.Context, cr *v1alpha1.Cluster, cl *ack.Cl
 		cr.SetConditions(lifecycle.NotReady(xpv2.ReasonUnavailable, "The API server does not answer"))
 	}
 	return details
-}
-
-// seed the kubeconfig with the published one, so that a restart needs no new
-// one.
-func (e *external) seed(ctx context.Context, cr *v1alpha1.Cluster, id string) {
-	ref, expires := cr.GetWriteConnectionSecretToReference(), cr.Status.AtProvider.KubeconfigExpiresAt
-	if ref == nil || expires == nil {
-		return
-	}
-	s := &corev1.Secret{}
-	if err := e.kube.Get(ctx, types.NamespacedName{Namespace: cr.GetNamespace(), Name: ref.Name}, s); err != nil {
-		return
-	}
-	if metav1.IsControlledBy(s, cr) {
-		e.Kubeconfigs.Seed(id, ack.Kubeconfig{Config: s.Data[keyKubeconfig], Expires: expires.Time})
-	}
 }
 
 // difference between what is wanted and what is, or nothing.

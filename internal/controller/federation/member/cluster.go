@@ -5,11 +5,12 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/crossplane/crossplane-runtime/v2/pkg/errors"
-	xpmeta "github.com/crossplane/crossplane-runtime/v2/pkg/meta"
 	clusterv1alpha1 "github.com/karmada-io/karmada/pkg/apis/cluster/v1alpha1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+
+	"github.com/crossplane/crossplane-runtime/v2/pkg/errors"
+	xpmeta "github.com/crossplane/crossplane-runtime/v2/pkg/meta"
 
 	"regionpool.io/provider-regionpool/apis/federation/v1alpha1"
 	fleetv1alpha1 "regionpool.io/provider-regionpool/apis/fleet/v1alpha1"
@@ -54,7 +55,9 @@ func impersonatorName(id string) string { return "member-" + id + "-impersonator
 func managedBy(mg *v1alpha1.Member) string { return mg.GetNamespace() + "/" + mg.GetName() }
 
 // owner of a Karmada Cluster: the UID of the Member that joined it.
-func owner(cl *clusterv1alpha1.Cluster) string { return cl.GetAnnotations()[karmada.AnnotationMemberUID] }
+func owner(cl *clusterv1alpha1.Cluster) string {
+	return cl.GetAnnotations()[karmada.AnnotationMemberUID]
+}
 
 func desiredLabels(mg *v1alpha1.Member) map[string]string {
 	p := mg.Spec.ForProvider

@@ -4,8 +4,9 @@ import (
 	"context"
 	"slices"
 
-	"github.com/crossplane/crossplane-runtime/v2/pkg/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/crossplane/crossplane-runtime/v2/pkg/errors"
 
 	"regionpool.io/provider-regionpool/apis/federation/v1alpha1"
 )

@@ -1,0 +1,154 @@
+// Fleet places the workloads of region pools into member clusters and plans the
+// capacity they need. It runs against a Karmada API.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/alecthomas/kingpin/v2"
+	clusterv1alpha1 "github.com/karmada-io/karmada/pkg/apis/cluster/v1alpha1"
+	workv1alpha2 "github.com/karmada-io/karmada/pkg/apis/work/v1alpha2"
+	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"regionpool.io/provider-regionpool/apis/fleet/crds"
+	fleetv1alpha1 "regionpool.io/provider-regionpool/apis/fleet/v1alpha1"
+	"regionpool.io/provider-regionpool/internal/fleet/controller"
+	"regionpool.io/provider-regionpool/internal/fleet/planner"
+	"regionpool.io/provider-regionpool/internal/fleet/scheduler"
+)
+
+type flags struct {
+	kubeconfig     string
+	metricsAddress string
+	healthAddress  string
+	leaderElection bool
+	debug          bool
+	scheduler      scheduler.Settings
+	planner        planner.Settings
+}
+
+func parse(args []string) (flags, error) {
+	f := flags{scheduler: scheduler.DefaultSettings, planner: planner.DefaultSettings}
+	app := kingpin.New(filepath.Base(args[0]), "Places the workloads of region pools and plans the capacity they need.").DefaultEnvars()
+	app.Flag("kubeconfig", "Path to a kubeconfig of the Karmada API. Without it the in-cluster configuration is used.").Envar("KUBECONFIG").StringVar(&f.kubeconfig)
+	app.Flag("metrics-bind-address", "Address of metrics and of /debug/decisions; 0 turns them off.").Default(":8080").StringVar(&f.metricsAddress)
+	app.Flag("health-probe-bind-address", "Address of the health probes; 0 turns them off.").Default(":8081").StringVar(&f.healthAddress)
+	app.Flag("leader-election", "Let one of several fleets decide.").BoolVar(&f.leaderElection)
+	app.Flag("debug", "Log more.").Short('d').BoolVar(&f.debug)
+	app.Flag("stuck-after", "How long a pod must be unschedulable before its replica is placed anew.").Default(f.scheduler.StuckAfter.String()).DurationVar(&f.scheduler.StuckAfter)
+	app.Flag("move-timeout", "How long substitutes may take to become Ready before a move is undone.").Default(f.scheduler.MoveTimeout.String()).DurationVar(&f.scheduler.MoveTimeout)
+	app.Flag("node-arrival-timeout", "How long an ordered node may take to become Ready before another offering is tried.").Default(f.planner.Arrival.String()).DurationVar(&f.planner.Arrival)
+	app.Flag("cluster-build-timeout", "The same if its cluster has to be made first.").Default(f.planner.Build.String()).DurationVar(&f.planner.Build)
+	app.Flag("offering-avoid", "For how long an offering that did not deliver is not ordered.").Default(f.planner.Avoid.String()).DurationVar(&f.planner.Avoid)
+	_, err := app.Parse(args[1:])
+	return f, err
+}
+
+func main() {
+	f, err := parse(os.Args)
+	kingpin.FatalIfError(err, "Cannot parse flags")
+	log := zap.New(zap.UseDevMode(f.debug))
+	ctrl.SetLogger(log)
+	kingpin.FatalIfError(run(ctrl.SetupSignalHandler(), f), "Cannot run fleet")
+}
+
+func newScheme() (*runtime.Scheme, error) {
+	s := runtime.NewScheme()
+	b := runtime.NewSchemeBuilder(corev1.AddToScheme, apiextensionsv1.AddToScheme, clusterv1alpha1.Install, workv1alpha2.Install, fleetv1alpha1.AddToScheme)
+	if err := b.AddToScheme(s); err != nil {
+		return nil, fmt.Errorf("cannot build the scheme: %w", err)
+	}
+	return s, nil
+}
+
+func config(path string) (*rest.Config, error) {
+	if path == "" {
+		cfg, err := rest.InClusterConfig()
+		if err != nil {
+			return nil, fmt.Errorf("cannot get the in-cluster configuration: %w", err)
+		}
+		return cfg, nil
+	}
+	cfg, err := clientcmd.BuildConfigFromFlags("", path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot load the kubeconfig: %w", err)
+	}
+	return cfg, nil
+}
+
+func run(ctx context.Context, f flags) error {
+	cfg, err := config(f.kubeconfig)
+	if err != nil {
+		return err
+	}
+	// Priority and fairness in the API server is the limit; one here would be
+	// a queue before every decision.
+	cfg.QPS = -1
+	scheme, err := newScheme()
+	if err != nil {
+		return err
+	}
+	boot, err := client.New(cfg, client.Options{Scheme: scheme})
+	if err != nil {
+		return fmt.Errorf("cannot make a client of the Karmada API: %w", err)
+	}
+	if err := controller.InstallCRDs(ctx, boot, crds.FS); err != nil {
+		return err
+	}
+	mgr, err := ctrl.NewManager(cfg, ctrl.Options{
+		Scheme:                        scheme,
+		Cache:                         cache.Options{DefaultTransform: cache.TransformStripManagedFields()},
+		Metrics:                       metricsserver.Options{BindAddress: f.metricsAddress},
+		HealthProbeBindAddress:        f.healthAddress,
+		LeaderElection:                f.leaderElection,
+		LeaderElectionID:              "regionpool-fleet",
+		LeaderElectionNamespace:       "karmada-system",
+		LeaderElectionReleaseOnCancel: true,
+		GracefulShutdownTimeout:       ptr.To(10 * time.Second),
+	})
+	if err != nil {
+		return fmt.Errorf("cannot make a manager: %w", err)
+	}
+	decisions := &controller.Decisions{}
+	fleet, err := controller.New(controller.Options{
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Cache: mgr.GetCache(),
+		Events: mgr.GetEventRecorder("regionpool-fleet"), Log: mgr.GetLogger().WithName("fleet"),
+		Decisions: decisions, Scheduler: f.scheduler, Planner: f.planner,
+	})
+	if err != nil {
+		return err
+	}
+	if err := mgr.Add(fleet); err != nil {
+		return fmt.Errorf("cannot add the fleet: %w", err)
+	}
+	if f.metricsAddress != "0" {
+		if err := mgr.AddMetricsServerExtraHandler("/debug/decisions", decisions); err != nil {
+			return fmt.Errorf("cannot serve decisions: %w", err)
+		}
+	}
+	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
+		return fmt.Errorf("cannot add a health check: %w", err)
+	}
+	if err := mgr.AddReadyzCheck("ping", healthz.Ping); err != nil {
+		return fmt.Errorf("cannot add a readiness check: %w", err)
+	}
+	if err := mgr.Start(ctx); err != nil {
+		return fmt.Errorf("cannot run the manager: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,151 @@
+package nodepool
+
+import (
+	"context"
+	"strings"
+
+	"github.com/crossplane/crossplane-runtime/v2/pkg/errors"
+	"github.com/crossplane/crossplane-runtime/v2/pkg/meta"
+	"github.com/crossplane/crossplane-runtime/v2/pkg/reconciler/managed"
+	xpv2 "github.com/crossplane/crossplane/apis/v2/core/v2"
+
+	"regionpool.io/provider-regionpool/apis/ack/v1alpha1"
+	"regionpool.io/provider-regionpool/internal/clients/ack"
+	"regionpool.io/provider-regionpool/internal/clients/cloud"
+	"regionpool.io/provider-regionpool/internal/clients/kube"
+	ackcontroller "regionpool.io/provider-regionpool/internal/controller/ack"
+	"regionpool.io/provider-regionpool/internal/controller/lifecycle"
+)
+
+// Delete the node pool, one step at each call: its cluster leaves the
+// federation, load balancers and volumes are given back while there are still
+// nodes to do it, nodes are drained and removed, the empty pool goes. Observe
+// finds out that it is gone.
+func (e *external) Delete(ctx context.Context, cr *v1alpha1.NodePool) (managed.ExternalDelete, error) {
+	e.pace.After(cr, e.PollInProgress)
+	cr.SetConditions(xpv2.Deleting())
+	np := e.observed
+	if np == nil {
+		cr.SetConditions(lifecycle.DeletionGoesOn("Waiting for the cloud's list of node pools"))
+		return managed.ExternalDelete{}, nil
+	}
+	return managed.ExternalDelete{}, e.delete(ctx, cr, np)
+}
+
+func (e *external) delete(ctx context.Context, cr *v1alpha1.NodePool, np *ack.NodePool) error {
+	if np.State == ack.NodePoolDeleting {
+		cr.SetConditions(lifecycle.DeletionGoesOn("The cloud is deleting the node pool"))
+		return nil
+	}
+	if wait, err := e.waitForOthers(ctx, cr); err != nil || wait {
+		return err
+	}
+	if cr.Status.AtProvider.Operation != nil {
+		cr.SetConditions(lifecycle.DeletionGoesOn("Waiting for the operation that is under way"))
+		return nil
+	}
+
+	failed := np.State == ack.NodePoolDeleteFailed
+	there := np.Total - np.Removing
+	switch {
+	case np.DesiredSize > 0 && (failed || there < np.DesiredSize):
+		// Nodes that never came must not come any more. After a deletion that
+		// failed the cloud has brought back nodes that nothing runs on.
+		size := there
+		if failed {
+			size = 0
+		}
+		return e.order(ctx, cr, np, size)
+	case there > 0 && !failed:
+		if err := e.shrink(ctx, cr, there); err != nil {
+			cr.SetConditions(lifecycle.DeletionBlocked(lifecycle.ReasonBlocked, err.Error()))
+			return err
+		}
+		e.blocked(cr)
+		return nil
+	case np.Total > 0:
+		cr.SetConditions(lifecycle.DeletionGoesOn("Waiting until the cloud has removed the nodes"))
+		return nil
+	}
+
+	task, err := e.api.DeleteNodePool(ctx, e.clusterID(cr), np.ID)
+	switch {
+	case err == nil:
+		cr.Status.AtProvider.Operation = e.NewOperation("Delete", task)
+		cr.SetConditions(lifecycle.DeletionGoesOn("The cloud is deleting the node pool"))
+		return nil
+	case cloud.Is(err, cloud.Gone):
+		return nil
+	case cloud.Is(err, cloud.WrongState):
+		cr.SetConditions(lifecycle.DeletionBlocked(lifecycle.ReasonWaiting, "The cloud does not delete the node pool yet: "+err.Error()))
+		return nil
+	default:
+		return errors.Wrap(err, "cannot delete the node pool")
+	}
+}
+
+// order a number of nodes.
+func (e *external) order(ctx context.Context, cr *v1alpha1.NodePool, np *ack.NodePool, size int32) error {
+	task, err := e.api.SetDesiredSize(ctx, e.clusterID(cr), np.ID, size)
+	if cloud.Is(err, cloud.WrongState) {
+		cr.SetConditions(lifecycle.DeletionBlocked(lifecycle.ReasonWaiting, "The order for nodes cannot be taken back yet: "+err.Error()))
+		return nil
+	}
+	if err != nil {
+		return errors.Wrap(err, "cannot take back the order for nodes")
+	}
+	cr.Status.AtProvider.Operation = e.NewOperation("Scale", task)
+	cr.SetConditions(lifecycle.DeletionGoesOn("Taking back the order for nodes that have not come"))
+	return nil
+}
+
+// waitForOthers reports whether something else has to go first.
+func (e *external) waitForOthers(ctx context.Context, cr *v1alpha1.NodePool) (bool, error) {
+	members, err := ackcontroller.Members(ctx, e.kube, cr.GetNamespace(), cr.Spec.ForProvider.ClusterRef.Name)
+	if err != nil {
+		return true, err
+	}
+	all := e.cluster == nil || meta.WasDeleted(e.cluster)
+	var holding []string
+	for _, m := range members {
+		// If the cluster stays its Members do too, and only the pool goes.
+		if all || meta.WasDeleted(&m) {
+			holding = append(holding, m.GetName())
+		}
+	}
+	if len(holding) > 0 {
+		cr.SetConditions(lifecycle.DeletionBlocked(lifecycle.ReasonWaiting, "Waiting until Member "+strings.Join(holding, ", ")+" has left the federation"))
+		return true, nil
+	}
+
+	if e.cluster == nil || !meta.WasDeleted(e.cluster) || e.observed.Total == 0 || broken(e.cluster.Status.AtProvider.State) {
+		return false, nil
+	}
+	k, err := e.ClusterClient(ctx, e.api, e.kube, e.cluster)
+	if err != nil {
+		return true, err
+	}
+	billed, err := kube.ReleaseBilled(ctx, k)
+	if err != nil {
+		cr.SetConditions(lifecycle.DeletionBlocked(lifecycle.ReasonBlocked, "The API server of the cluster does not answer"))
+		return true, nil //nolint:nilerr // The condition says it. The next pass asks again.
+	}
+	// Volumes that are in use go when the pods do, which is when nodes are
+	// drained.
+	if len(billed.LoadBalancers) > 0 || len(billed.Volumes) > len(billed.Mounted) {
+		cr.SetConditions(lifecycle.DeletionBlocked(lifecycle.ReasonWaiting, "Waiting until the cloud has taken back the cluster's load balancers and volumes"))
+		return true, nil
+	}
+	return false, nil
+}
+
+// blocked says which pods hold a drain, if any do.
+func (e *external) blocked(cr *v1alpha1.NodePool) {
+	for _, d := range cr.Status.AtProvider.Draining {
+		if d.BlockedBy != "" {
+			cr.SetConditions(lifecycle.DeletionBlocked(lifecycle.ReasonBlocked, "Node "+d.Node+" cannot be drained: "+d.BlockedBy))
+			return
+		}
+	}
+	cr.SetConditions(lifecycle.DeletionGoesOn("Draining and removing nodes"))
+}

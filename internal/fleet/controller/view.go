@@ -1,0 +1,328 @@
+package controller
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	clusterv1alpha1 "github.com/karmada-io/karmada/pkg/apis/cluster/v1alpha1"
+	workv1alpha2 "github.com/karmada-io/karmada/pkg/apis/work/v1alpha2"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	fleetv1alpha1 "regionpool.io/provider-regionpool/apis/fleet/v1alpha1"
+	"regionpool.io/provider-regionpool/internal/fleet/planner"
+	"regionpool.io/provider-regionpool/internal/fleet/scheduler"
+	"regionpool.io/provider-regionpool/internal/snapshot"
+)
+
+// AnnotationMemory is where a CapacityPlan keeps what later plans must know:
+// since when nodes have been idle, orders under way.
+const AnnotationMemory = "fleet.regionpool.io/memory"
+
+// A view is everything a round looks at.
+type view struct {
+	now      time.Time
+	bindings map[string]binding
+	plans    []*fleetv1alpha1.CapacityPlan
+	clusters map[string]*cluster
+	input    scheduler.Input
+	out      scheduler.Output
+	// unsettled says that pools were left out because it is not known yet what
+	// their members have.
+	unsettled bool
+}
+
+// view reads the world.
+func (f *Fleet) view(ctx context.Context) (*view, error) {
+	v := &view{now: f.Clock.Now(), bindings: map[string]binding{}, clusters: map[string]*cluster{}}
+	v.input = scheduler.Input{Now: v.now, Settings: f.Scheduler}
+	if err := f.readPlans(ctx, v); err != nil {
+		return nil, err
+	}
+	bs, err := f.readBindings(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.readClusters(ctx, v, bs); err != nil {
+		return nil, err
+	}
+	f.members.ensure(ctx, v.clusters)
+	if err := f.templates.load(ctx, bs); err != nil {
+		return nil, err
+	}
+	pools := map[string][]*cluster{}
+	v.plans = slices.DeleteFunc(v.plans, func(p *fleetv1alpha1.CapacityPlan) bool {
+		assigned := map[string]int32{}
+		for _, b := range bs {
+			if b.pool() != p.Name {
+				continue
+			}
+			for _, c := range b.spec.Clusters {
+				assigned[c.Name] += c.Replicas
+			}
+		}
+		pool, cs, ok := f.pool(v, p, assigned)
+		if !ok {
+			v.unsettled = true
+			return true
+		}
+		v.input.Pools = append(v.input.Pools, pool)
+		pools[p.Name] = cs
+		return false
+	})
+	for _, b := range bs {
+		cs, ok := pools[b.pool()]
+		if !ok {
+			continue
+		}
+		t := f.templates.get(b.id())
+		if t == nil {
+			continue
+		}
+		if t.retry {
+			v.unsettled = true
+		}
+		v.bindings[b.id()] = b
+		v.input.Bindings = append(v.input.Bindings, b.model(t, cs))
+	}
+	return v, nil
+}
+
+func (f *Fleet) readPlans(ctx context.Context, v *view) error {
+	list := &fleetv1alpha1.CapacityPlanList{}
+	if err := f.Client.List(ctx, list); err != nil {
+		return fmt.Errorf("cannot list capacity plans: %w", err)
+	}
+	keep := map[string]bool{}
+	for i := range list.Items {
+		p := &list.Items[i]
+		keep[p.Name] = true
+		v.plans = append(v.plans, f.plans.latest(p.Name, p).(*fleetv1alpha1.CapacityPlan))
+	}
+	f.plans.keep(keep)
+	for name := range f.statusWritten {
+		if !keep[name] {
+			delete(f.statusWritten, name)
+		}
+	}
+	return nil
+}
+
+func (f *Fleet) readBindings(ctx context.Context) ([]binding, error) {
+	var out []binding
+	keep := map[string]bool{}
+	add := func(o client.Object) {
+		b := bindingOf(o)
+		if !b.ours() {
+			return
+		}
+		keep[b.id()] = true
+		out = append(out, bindingOf(f.bindings.latest(b.id(), o)))
+	}
+	rbs := &workv1alpha2.ResourceBindingList{}
+	if err := f.Client.List(ctx, rbs, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("cannot list resource bindings: %w", err)
+	}
+	for i := range rbs.Items {
+		add(&rbs.Items[i])
+	}
+	crbs := &workv1alpha2.ClusterResourceBindingList{}
+	if err := f.Client.List(ctx, crbs, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("cannot list cluster resource bindings: %w", err)
+	}
+	for i := range crbs.Items {
+		add(&crbs.Items[i])
+	}
+	f.bindings.keep(keep)
+	return out, nil
+}
+
+// readClusters reads the clusters that a plan names or a binding is in.
+func (f *Fleet) readClusters(ctx context.Context, v *view, bs []binding) error {
+	list := &clusterv1alpha1.ClusterList{}
+	if err := f.Client.List(ctx, list); err != nil {
+		return fmt.Errorf("cannot list clusters: %w", err)
+	}
+	byName := make(map[string]*clusterv1alpha1.Cluster, len(list.Items))
+	for i := range list.Items {
+		byName[list.Items[i].Name] = &list.Items[i]
+	}
+	use := func(name, pool string) {
+		switch c := byName[name]; {
+		case v.clusters[name] != nil:
+		case c != nil:
+			v.clusters[name] = &cluster{Cluster: *c, exists: true}
+		default:
+			v.clusters[name] = absent(name, pool)
+		}
+	}
+	for _, p := range v.plans {
+		for _, m := range p.Spec.Members {
+			use(m.Name, p.Name)
+		}
+	}
+	for _, b := range bs {
+		for _, c := range b.spec.Clusters {
+			use(c.Name, b.pool())
+		}
+	}
+	return nil
+}
+
+// pool translates a plan for a round. It is not ok if it is not known yet what
+// a member has.
+func (f *Fleet) pool(v *view, p *fleetv1alpha1.CapacityPlan, assigned map[string]int32) (scheduler.Pool, []*cluster, bool) {
+	out := scheduler.Pool{Name: p.Name, StabilizationWindow: p.Spec.ScaleDown.StabilizationWindow.Duration, HeadroomPercent: p.Spec.ScaleDown.HeadroomPercent}
+	var clusters []*cluster
+	last := int32(0)
+	named := map[string]bool{}
+	for _, pm := range p.Spec.Members {
+		c := v.clusters[pm.Name]
+		if !f.members.settled(c) {
+			return out, nil, false
+		}
+		m := scheduler.Member{Name: pm.Name, Tier: pm.Tier, Elastic: pm.Elastic}
+		f.observe(&m, c, assigned[pm.Name])
+		for _, o := range p.Spec.Offerings {
+			if o.Member == pm.Name {
+				m.Price = max(m.Price, o.HourlyPrice.AsApproximateFloat64()/max(1, o.Allocatable.Cpu().AsApproximateFloat64()))
+			}
+		}
+		for _, s := range p.Status.Offerings {
+			if slices.ContainsFunc(p.Spec.Offerings, func(o fleetv1alpha1.Offering) bool { return o.Name == s.Name && o.Member == pm.Name }) {
+				m.Releasing = append(m.Releasing, s.Release...)
+			}
+		}
+		last = max(last, pm.Tier)
+		named[pm.Name] = true
+		out.Members = append(out.Members, m)
+		clusters = append(clusters, c)
+	}
+	// Members that left the plan, but still have replicas, come last.
+	for name := range assigned {
+		if named[name] {
+			continue
+		}
+		c := v.clusters[name]
+		if !f.members.settled(c) {
+			return out, nil, false
+		}
+		m := scheduler.Member{Name: name, Tier: last + 1}
+		f.observe(&m, c, assigned[name])
+		if m.State == scheduler.Serving {
+			m.State, m.Reason = scheduler.Frozen, "it is not a member of the pool any more"
+		}
+		out.Members = append(out.Members, m)
+		clusters = append(clusters, c)
+	}
+	return out, clusters, true
+}
+
+// observe says what may be done with a member.
+func (f *Fleet) observe(m *scheduler.Member, c *cluster, assigned int32) {
+	live := f.members.byName[m.Name]
+	if live != nil {
+		m.Snapshot, m.Simulator = live.Snapshot(), live.simulator
+	}
+	switch {
+	case !c.exists:
+		m.State, m.Reason = scheduler.Absent, "it has not joined"
+	case c.terminating():
+		m.State, m.Reason = scheduler.Absent, "it leaves the federation"
+	case !c.ready():
+		m.State, m.Reason = scheduler.Frozen, "Karmada does not find it ready"
+	case live == nil:
+		m.State, m.Reason = scheduler.Frozen, "its API cannot be watched"
+	case !live.Contact().Reachable:
+		m.State, m.Reason = scheduler.Frozen, "its API does not answer"
+	case !live.Synced():
+		m.State, m.Reason = scheduler.Frozen, "it is not known yet what it has"
+	case c.draining():
+		m.State, m.Reason = scheduler.Draining, "it is leaving"
+	default:
+		m.State = scheduler.Serving
+	}
+	if m.State == scheduler.Frozen && m.Elastic && assigned == 0 && !c.draining() {
+		m.State = scheduler.Joining
+	}
+}
+
+// A plannedCapacity is a plan with what was made of it.
+type plannedCapacity struct {
+	plan *fleetv1alpha1.CapacityPlan
+	out  planner.Output
+}
+
+// memoryOf returns what an earlier plan asked to keep. What cannot be read is
+// forgotten: delays start anew.
+func memoryOf(p *fleetv1alpha1.CapacityPlan) planner.Memory {
+	m := planner.Memory{}
+	if raw := p.Annotations[AnnotationMemory]; raw != "" {
+		if err := json.Unmarshal([]byte(raw), &m); err != nil {
+			return planner.Memory{}
+		}
+	}
+	return m
+}
+
+// plan makes all plans.
+func (f *Fleet) plan(ctx context.Context, v *view, seen time.Time) ([]plannedCapacity, error) {
+	var out []plannedCapacity
+	for i, p := range v.plans {
+		pool := &v.input.Pools[i]
+		in := planner.Input{Now: v.now, SeenAt: seen, Plan: p, Members: map[string]planner.Member{}, Simulator: f.simulator, Settings: f.Planner}
+		in.Memory = memoryOf(p)
+		replicas := f.summarize(v, p, &in)
+		in.Objects = objects(pool)
+		for _, m := range pool.Members {
+			pm := planner.Member{State: m.State, Snapshot: m.Snapshot, Fork: v.out.Forks[m.Name], Simulator: m.Simulator, Replicas: replicas[m.Name]}
+			if v.clusters[m.Name].terminating() {
+				// It is going: nothing is ordered for it, but nor is it made.
+				pm.State = scheduler.Draining
+			}
+			in.Members[m.Name] = pm
+		}
+		for _, d := range v.out.Demands {
+			if d.Pool == p.Name {
+				in.Demands = append(in.Demands, d)
+			}
+		}
+		made, err := planner.Make(ctx, in)
+		if err != nil {
+			return nil, fmt.Errorf("cannot plan the capacity of %s: %w", p.Name, err)
+		}
+		out = append(out, plannedCapacity{plan: p, out: made})
+	}
+	return out, nil
+}
+
+// summarize counts the replicas of a pool, and returns them by member.
+func (f *Fleet) summarize(v *view, p *fleetv1alpha1.CapacityPlan, in *planner.Input) map[string]int32 {
+	byMember := map[string]int32{}
+	for i := range v.out.Decisions {
+		d := &v.out.Decisions[i]
+		if v.bindings[d.Binding].pool() != p.Name {
+			continue
+		}
+		in.Replicas.Own += d.Own
+		in.Replicas.Cloud += d.Cloud
+		in.Replicas.Pending += d.Pending
+		in.Returning = in.Returning || d.Returning
+		for _, t := range d.Targets {
+			byMember[t.Member] += t.Replicas
+		}
+	}
+	return byMember
+}
+
+// objects are those of the first member that serves.
+func objects(p *scheduler.Pool) *snapshot.Objects {
+	for _, m := range p.Members {
+		if m.State == scheduler.Serving && m.Snapshot != nil {
+			return m.Snapshot.Objects()
+		}
+	}
+	return nil
+}

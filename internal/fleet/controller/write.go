@@ -1,0 +1,308 @@
+package controller
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strings"
+	"sync"
+	"time"
+
+	workv1alpha2 "github.com/karmada-io/karmada/pkg/apis/work/v1alpha2"
+	karmadautil "github.com/karmada-io/karmada/pkg/util"
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"regionpool.io/provider-regionpool/internal/fleet/scheduler"
+)
+
+// write writes what a round decided: first, and at the same time, the plans
+// that someone waits for and the bindings. It returns when what it held back is
+// to be written.
+func (f *Fleet) write(ctx context.Context, v *view, made []plannedCapacity, seen time.Time) (time.Time, error) {
+	var next time.Time
+	var mu sync.Mutex
+	var errs []error
+	fail := func(err error) {
+		if err == nil {
+			return
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		errs = append(errs, err)
+	}
+	models := map[string]*scheduler.Binding{}
+	for i := range v.input.Bindings {
+		models[v.input.Bindings[i].ID] = &v.input.Bindings[i]
+	}
+	var g errgroup.Group
+	g.SetLimit(16)
+	for _, p := range made {
+		if last, ok := f.statusWritten[p.plan.Name]; ok && !p.out.Urgent && f.Clock.Since(last) < statusInterval {
+			if !equality.Semantic.DeepEqual(p.plan.Status, p.out.Status) || !p.out.Memory.Equal(memoryOf(p.plan)) {
+				next = earlier(next, last.Add(statusInterval))
+			}
+			continue
+		}
+		g.Go(func() error {
+			wrote, err := f.writePlan(ctx, p, seen, &mu)
+			if wrote {
+				mu.Lock()
+				f.statusWritten[p.plan.Name] = f.Clock.Now()
+				mu.Unlock()
+			}
+			fail(err)
+			return nil
+		})
+	}
+	for i := range v.out.Decisions {
+		d := &v.out.Decisions[i]
+		b := v.bindings[d.Binding]
+		g.Go(func() error {
+			fail(f.writeBinding(ctx, b, models[d.Binding], d, &mu))
+			return nil
+		})
+	}
+	_ = g.Wait()
+	if len(errs) > 0 {
+		return next, fmt.Errorf("cannot write %d decisions, the first: %w", len(errs), errs[0])
+	}
+	return next, nil
+}
+
+// writeBinding writes a decision about a binding: the assignment, then the
+// status that says so.
+func (f *Fleet) writeBinding(ctx context.Context, b binding, model *scheduler.Binding, d *scheduler.Decision, mu *sync.Mutex) error {
+	now, err := f.assign(ctx, b, model, d)
+	if err != nil {
+		return f.refused(err, "cannot assign replicas of "+d.Binding)
+	}
+	if now.Object != b.Object {
+		mu.Lock()
+		f.bindings.put(d.Binding, now.Object)
+		mu.Unlock()
+	}
+	told, err := f.tell(ctx, now, model, d)
+	if err != nil {
+		return f.refused(err, "cannot write the status of "+d.Binding)
+	}
+	if told.Object != now.Object {
+		mu.Lock()
+		f.bindings.put(d.Binding, told.Object)
+		mu.Unlock()
+	}
+	return nil
+}
+
+// refused turns a conflict into no error: the change that caused it brings the
+// next round.
+func (f *Fleet) refused(err error, what string) error {
+	switch {
+	case apierrors.IsConflict(err):
+		conflicts.Inc()
+		f.Kick()
+		return nil
+	case apierrors.IsNotFound(err):
+		return nil
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}
+
+// assign writes spec.clusters and the placement it was made for in one patch.
+func (f *Fleet) assign(ctx context.Context, b binding, model *scheduler.Binding, d *scheduler.Decision) (binding, error) {
+	state, err := encode(d.State)
+	if err != nil {
+		return b, err
+	}
+	placement, err := json.Marshal(b.spec.Placement)
+	if err != nil {
+		return b, fmt.Errorf("cannot encode the placement: %w", err)
+	}
+	a := b.GetAnnotations()
+	if !d.Changed && a[karmadautil.PolicyPlacementAnnotation] == string(placement) && d.State.Equal(model.State) {
+		return b, nil
+	}
+	out := b.copy()
+	withAnnotation(out.Object, karmadautil.PolicyPlacementAnnotation, string(placement))
+	withAnnotation(out.Object, AnnotationPlacement, state)
+	if d.Changed {
+		out.spec.Clusters = nil
+		for _, t := range d.Targets {
+			out.spec.Clusters = append(out.spec.Clusters, workv1alpha2.TargetCluster{Name: t.Member, Replicas: t.Replicas})
+		}
+	}
+	patch := client.MergeFromWithOptions(b.Object, client.MergeFromWithOptimisticLock{})
+	if err := f.Client.Patch(ctx, out.Object, patch, client.FieldOwner(FieldOwner)); err != nil {
+		return b, err
+	}
+	if d.Changed {
+		f.count(b, model, d)
+	}
+	return out, nil
+}
+
+func (f *Fleet) count(b binding, model *scheduler.Binding, d *scheduler.Decision) {
+	added, taken := int32(0), int32(0)
+	targets := map[string]int32{}
+	for _, t := range d.Targets {
+		targets[t.Member] = t.Replicas
+		added += max(0, t.Replicas-model.Assigned[t.Member])
+	}
+	for name, n := range model.Assigned {
+		taken += max(0, n-targets[name])
+	}
+	pool := b.pool()
+	placements.WithLabelValues(pool).Add(float64(added))
+	cuts.WithLabelValues(pool).Add(float64(taken))
+	if d.Returning && added > 0 {
+		moves.WithLabelValues(pool).Inc()
+	}
+}
+
+// tell writes the status by which Karmada's controllers know that the binding
+// was scheduled, and by which a person knows why so.
+func (f *Fleet) tell(ctx context.Context, b binding, model *scheduler.Binding, d *scheduler.Decision) (binding, error) {
+	c := condition(model, d)
+	out := b.copy()
+	meta.SetStatusCondition(&out.status.Conditions, c)
+	out.status.SchedulerObservedGeneration = b.GetGeneration()
+	if d.Changed || model.Rebalance || out.status.LastScheduledTime == nil {
+		// Truncated as it is stored, so that it compares equal later.
+		now := metav1.NewTime(f.Clock.Now()).Rfc3339Copy()
+		out.status.LastScheduledTime = &now
+	}
+	if reflect.DeepEqual(b.status, out.status) {
+		return b, nil
+	}
+	patch := client.MergeFromWithOptions(b.Object, client.MergeFromWithOptimisticLock{})
+	if err := f.Client.Status().Patch(ctx, out.Object, patch, client.FieldOwner(FieldOwner)); err != nil {
+		return b, err
+	}
+	f.announce(b, d, c, before(b.status.Conditions))
+	return out, nil
+}
+
+func before(cs []metav1.Condition) string {
+	if c := meta.FindStatusCondition(cs, workv1alpha2.Scheduled); c != nil {
+		return c.Message
+	}
+	return ""
+}
+
+// condition says whether all replicas have a place. Messages of conditions are
+// bounded by the API.
+func condition(model *scheduler.Binding, d *scheduler.Decision) metav1.Condition {
+	c := metav1.Condition{Type: workv1alpha2.Scheduled, Status: metav1.ConditionTrue, Reason: workv1alpha2.BindingReasonSuccess, Message: d.Message}
+	switch {
+	case model.Problem != "":
+		c.Status, c.Reason = metav1.ConditionFalse, workv1alpha2.BindingReasonSchedulerError
+	case d.Pending > 0 && len(d.Targets) == 0 && len(d.Refusals) == 0:
+		c.Status, c.Reason = metav1.ConditionFalse, workv1alpha2.BindingReasonNoClusterFit
+	case d.Pending > 0:
+		c.Status, c.Reason = metav1.ConditionFalse, workv1alpha2.BindingReasonUnschedulable
+	}
+	if len(c.Message) > 4096 {
+		c.Message = c.Message[:4096]
+	}
+	return c
+}
+
+// announce writes events on the binding and on its workload.
+func (f *Fleet) announce(b binding, d *scheduler.Decision, c metav1.Condition, was string) {
+	if f.Events == nil {
+		return
+	}
+	note := d.Message
+	if len(d.Notes) > 0 {
+		note += "; " + strings.Join(d.Notes, "; ")
+	}
+	if len(note) > 1000 {
+		// The API takes 1024 bytes.
+		note = note[:1000]
+	}
+	ref := &corev1.ObjectReference{
+		APIVersion: b.spec.Resource.APIVersion, Kind: b.spec.Resource.Kind,
+		Namespace: b.spec.Resource.Namespace, Name: b.spec.Resource.Name, UID: b.spec.Resource.UID,
+	}
+	if c.Message == was && len(d.Notes) == 0 {
+		return
+	}
+	kind, reason := corev1.EventTypeNormal, "Placed"
+	switch {
+	case d.Blocked != "":
+		kind, reason = corev1.EventTypeWarning, "DrainBlocked"
+	case c.Reason == workv1alpha2.BindingReasonSchedulerError:
+		kind, reason = corev1.EventTypeWarning, "CannotPlace"
+	case d.Pending > 0:
+		reason = "WaitingForCapacity"
+	case d.Returning:
+		reason = "ReturningHome"
+	}
+	f.Events.Eventf(b.Object, ref, kind, reason, "Place", "%s", note)
+	f.Events.Eventf(ref, b.Object, kind, reason, "Place", "%s", note)
+}
+
+// writePlan writes the status of a plan, and what later plans must know.
+func (f *Fleet) writePlan(ctx context.Context, p plannedCapacity, seen time.Time, mu *sync.Mutex) (bool, error) {
+	wrote := false
+	cur := p.plan
+	keep := func(out client.Object) {
+		mu.Lock()
+		defer mu.Unlock()
+		f.plans.put(p.plan.Name, out)
+	}
+	if !equality.Semantic.DeepEqual(cur.Status, p.out.Status) {
+		out := cur.DeepCopy()
+		out.Status = p.out.Status
+		if err := f.Client.Status().Update(ctx, out, client.FieldOwner(FieldOwner)); err != nil {
+			return false, f.refused(err, "cannot write the status of capacity plan "+cur.Name)
+		}
+		wrote = true
+		written := f.Clock.Now()
+		for _, r := range p.out.Records {
+			f.Decisions.Add(DecisionRecord{UnmetSeen: seen, Written: written, Plan: cur.Name, Offering: r.Offering, From: r.From, To: r.To, Released: r.Released})
+			if r.To > r.From {
+				decisionSeconds.WithLabelValues(cur.Name).Observe(written.Sub(seen).Seconds())
+				orders.WithLabelValues(cur.Name, r.Offering).Add(float64(r.To - r.From))
+			} else {
+				releases.WithLabelValues(cur.Name, r.Offering).Add(float64(r.From - r.To))
+			}
+		}
+		if f.Events != nil && len(p.out.Records) > 0 && out.Status.LastDecision != nil {
+			f.Events.Eventf(out, nil, corev1.EventTypeNormal, "Planned", "Plan", "%s", clip(out.Status.LastDecision.Summary))
+		}
+		cur = out
+		keep(out)
+	}
+	if p.out.Memory.Equal(memoryOf(p.plan)) {
+		return wrote, nil
+	}
+	raw, err := json.Marshal(p.out.Memory)
+	if err != nil {
+		return wrote, fmt.Errorf("cannot encode the memory of capacity plan %s: %w", cur.Name, err)
+	}
+	value := string(raw)
+	if value == "{}" {
+		value = ""
+	}
+	out := cur.DeepCopy()
+	withAnnotation(out, AnnotationMemory, value)
+	if err := f.Client.Patch(ctx, out, client.MergeFrom(cur), client.FieldOwner(FieldOwner)); err != nil {
+		return wrote, f.refused(err, "cannot write the memory of capacity plan "+cur.Name)
+	}
+	keep(out)
+	return true, nil
+}
+
+func clip(s string) string {
+	if len(s) > 1000 {
+		return s[:1000]
+	}
+	return s
+}
