@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/informers"
@@ -17,21 +18,39 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// A member that has just joined cannot be read through the proxy until Karmada
-// has given us the right to be impersonated there. Informers would back off for
-// many seconds, so the first answer is waited for with a short, steady poll.
+// A member may be there before its credentials are, and before it answers.
+// Informers would back off for many seconds, so the first answer is waited for
+// with a short, steady poll.
 const (
 	joinPoll    = 200 * time.Millisecond
 	joinTimeout = 2 * time.Second
 )
 
+// access returns the credentials with which Karmada reaches a member.
+func (o *Observer) access(ctx context.Context, name string) (*rest.Config, error) {
+	u, err := o.dynamic.Resource(clusterResource).Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("cannot get Cluster %s: %w", name, err)
+	}
+	field := func(path ...string) string {
+		v, _, _ := unstructured.NestedString(u.Object, append([]string{"spec"}, path...)...)
+		return v
+	}
+	s, err := o.karmada.CoreV1().Secrets(field("secretRef", "namespace")).Get(ctx, field("secretRef", "name"), metav1.GetOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("cannot get credentials of Cluster %s: %w", name, err)
+	}
+	cfg := &rest.Config{Host: field("apiEndpoint"), BearerToken: string(s.Data["token"])}
+	cfg.CAData = s.Data["caBundle"]
+	if insecure, _, _ := unstructured.NestedBool(u.Object, "spec", "insecureSkipTLSVerification"); insecure {
+		cfg.Insecure, cfg.CAData = true, nil
+	}
+	return cfg, nil
+}
+
 // watchMember follows pods, nodes, Deployments and disruption budgets of a
 // member in the background until the context ends or the member leaves.
-func (o *Observer) watchMember(ctx context.Context, name string, uid types.UID, cfg *rest.Config, cloud bool) error {
-	kube, err := kubernetes.NewForConfig(tuned(cfg))
-	if err != nil {
-		return fmt.Errorf("cannot make client of member %s: %w", name, err)
-	}
+func (o *Observer) watchMember(ctx context.Context, name string, uid types.UID, cloud bool, access func(context.Context) (*rest.Config, error)) {
 	ctx, stop := context.WithCancel(ctx)
 	o.locked(func(t *tally) {
 		o.cancel[name] = memberWatch{uid: uid, stop: stop}
@@ -39,10 +58,18 @@ func (o *Observer) watchMember(ctx context.Context, name string, uid types.UID, 
 	})
 	o.wg.Go(func() {
 		defer stop()
+		var kube kubernetes.Interface
 		err := wait.PollUntilContextCancel(ctx, joinPoll, true, func(ctx context.Context) (bool, error) {
 			ctx, cancel := context.WithTimeout(ctx, joinTimeout)
 			defer cancel()
-			_, err := kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{Limit: 1})
+			cfg, err := access(ctx)
+			if err != nil {
+				return false, nil
+			}
+			if kube, err = kubernetes.NewForConfig(tuned(cfg)); err != nil {
+				return false, nil
+			}
+			_, err = kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{Limit: 1})
 			return err == nil, nil
 		})
 		if err != nil {
@@ -50,7 +77,6 @@ func (o *Observer) watchMember(ctx context.Context, name string, uid types.UID, 
 		}
 		o.runMember(ctx, name, kube)
 	})
-	return nil
 }
 
 func (o *Observer) runMember(ctx context.Context, name string, kube kubernetes.Interface) {

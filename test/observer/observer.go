@@ -39,7 +39,9 @@ var clusterResource = schema.GroupVersionResource{Group: "cluster.karmada.io", V
 // Options of an Observer.
 type Options struct {
 	// Karmada API. Its Clusters are discovered; those that are not self-built
-	// are cloud clusters and are watched through Karmada's cluster proxy.
+	// are cloud clusters and are watched with the credentials Karmada itself
+	// uses. Its cluster proxy would do as well, but only some seconds after a
+	// member joined, when Karmada has granted impersonation there.
 	Karmada *rest.Config
 
 	// SelfBuilt members by name. They are watched directly, whether or not they
@@ -110,9 +112,8 @@ func (o *Observer) Run(ctx context.Context) error {
 	defer cancel()
 
 	for _, name := range slices.Sorted(maps.Keys(o.opts.SelfBuilt)) {
-		if err := o.watchMember(ctx, name, "", o.opts.SelfBuilt[name], false); err != nil {
-			return err
-		}
+		cfg := o.opts.SelfBuilt[name]
+		o.watchMember(ctx, name, "", false, func(context.Context) (*rest.Config, error) { return cfg, nil })
 	}
 	if err := o.watchClusters(ctx); err != nil {
 		return err
@@ -200,11 +201,9 @@ func (o *Observer) watchClusters(ctx context.Context) error {
 		case watched:
 			o.leave(m.GetName(), w)
 		}
-		cfg := rest.CopyConfig(o.opts.Karmada)
-		cfg.Host = fmt.Sprintf("%s/apis/%s/%s/clusters/%s/proxy", cfg.Host, clusterResource.Group, clusterResource.Version, m.GetName())
-		// An error means a configuration no client can be made of, which New
-		// has tried already.
-		_ = o.watchMember(ctx, m.GetName(), m.GetUID(), cfg, true)
+		o.watchMember(ctx, m.GetName(), m.GetUID(), true, func(ctx context.Context) (*rest.Config, error) {
+			return o.access(ctx, m.GetName())
+		})
 	}
 	if _, err := inf.AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc:    set,

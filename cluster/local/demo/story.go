@@ -72,8 +72,8 @@ func (s *story) steps() []step {
 		{"home", "Room at home: replicas move back", 40 * time.Second, s.moveHome},
 		{"calm", "Demand falls", 30 * time.Second, s.calm},
 		{"drain", "Empty nodes are given back", 40 * time.Second, s.drain},
-		{"release", "The empty cluster is given back", 60 * time.Second, s.release},
-		{"goodbye", "The claim is deleted", 60 * time.Second, s.goodbye},
+		{"release", "The empty cluster is given back", 90 * time.Second, s.release},
+		{"goodbye", "The claim is deleted", 90 * time.Second, s.goodbye},
 	}
 }
 

@@ -13,7 +13,7 @@ func forkLoop(calls <-chan func(), started chan<- struct{}) {
 }
 
 // childAttr cannot ask for a parent death signal: only Linux has it. Children
-// of a parent that is killed are then found by the next start, by their record.
+// of a parent that is killed can then only be found by a record of them.
 func childAttr() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true}
 }

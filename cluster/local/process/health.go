@@ -87,8 +87,13 @@ func (p *Process) awaitReady(ctx context.Context, exited <-chan struct{}) error 
 
 	tick := time.NewTicker(probeInterval)
 	defer tick.Stop()
+	var last error
 	for {
 		err := p.probeGates(ctx)
+		if ctx.Err() == nil || last == nil {
+			// An attempt that time cut short says nothing.
+			last = err
+		}
 		select {
 		case <-exited:
 			return p.exitError()
@@ -102,7 +107,7 @@ func (p *Process) awaitReady(ctx context.Context, exited <-chan struct{}) error 
 			return p.exitError()
 		case <-ctx.Done():
 			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-				return fmt.Errorf("health gate timed out after %s: %w", timeout, err)
+				return fmt.Errorf("health gate timed out after %s: %w", timeout, last)
 			}
 			return ctx.Err()
 		case <-tick.C:

@@ -15,7 +15,7 @@ func TestStack(t *testing.T) {
 		t.Skip("starts real servers")
 	}
 	begin := time.Now()
-	s, err := Start(t.Context(), Options{Dir: "/tmp/stackdbg"}, progress.New(os.Stderr))
+	s, err := Start(t.Context(), Options{Dir: t.TempDir()}, progress.New(os.Stderr))
 	if err != nil {
 		t.Fatalf("Start(...): %v", err)
 	}

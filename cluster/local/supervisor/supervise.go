@@ -39,6 +39,9 @@ func Supervise(options string) error {
 	if err := json.Unmarshal([]byte(options), &o); err != nil {
 		return fmt.Errorf("cannot decode options: %w", err)
 	}
+	// The children must not inherit the pipes, or they would never end.
+	syscall.CloseOnExec(aliveFD)
+	syscall.CloseOnExec(progressFD)
 	alive, out := os.NewFile(aliveFD, "alive"), os.NewFile(progressFD, "progress")
 	err := supervise(o, alive, out)
 	if err != nil {

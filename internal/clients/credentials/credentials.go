@@ -22,9 +22,9 @@ import (
 )
 
 // FinalizerInUse is held on a ProviderConfigUsage until its managed resource is
-// gone, and on the Secret of a namespaced ProviderConfig until its last user
-// is. Deletion of a namespace would otherwise take the credentials away before
-// the cloud resources could be deleted with them.
+// gone. The usage holds the ProviderConfig. Deletion of a namespace would
+// otherwise take the configuration away before the cloud resources could be
+// deleted with it.
 const FinalizerInUse = "regionpool.io/in-use"
 
 // Resolve the configuration that a managed resource refers to, record that it

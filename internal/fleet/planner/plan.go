@@ -58,7 +58,7 @@ type member struct {
 	Member
 	fee int64
 	// fork on which demand is packed.
-	fork *snapshot.Fork
+	fork                  *snapshot.Fork
 	prevWanted, prevKnown bool
 	wanted                bool
 	demanded              bool

@@ -217,7 +217,6 @@ func (s *Server) created(k *cluster, t *task, broken bool, extraPool *faults.Rul
 	if broken {
 		k.state = failedState
 		s.touch(k)
-		t.failState = "failed"
 		if t.outcome == failing {
 			s.finish(t, t.failure)
 		} else {

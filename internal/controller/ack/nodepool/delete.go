@@ -40,7 +40,7 @@ func (e *external) delete(ctx context.Context, cr *v1alpha1.NodePool, np *ack.No
 	if wait, err := e.waitForOthers(ctx, cr); err != nil || wait {
 		return err
 	}
-	if cr.Status.AtProvider.Operation != nil {
+	if e.busy(cr) {
 		cr.SetConditions(lifecycle.DeletionGoesOn("Waiting for the operation that is under way"))
 		return nil
 	}

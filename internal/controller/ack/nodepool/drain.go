@@ -354,6 +354,6 @@ func (e *external) remove(ctx context.Context, cr *v1alpha1.NodePool, ids []stri
 	if err != nil {
 		return errors.Wrap(err, "cannot remove nodes")
 	}
-	cr.Status.AtProvider.Operation = e.NewOperation("RemoveNodes", task)
+	cr.Status.AtProvider.Operation = e.NewOperation(opRemoveNodes, task)
 	return nil
 }

@@ -24,6 +24,9 @@ import (
 	"regionpool.io/provider-regionpool/internal/controller/lifecycle"
 )
 
+// opRemoveNodes is the type of the operation that removes nodes.
+const opRemoveNodes = "RemoveNodes"
+
 // external is a NodePool at the cloud, for one reconcile.
 type external struct {
 	*ackcontroller.Options
@@ -62,6 +65,9 @@ func (e *external) clusterID(cr *v1alpha1.NodePool) string {
 // find node pools with our name and tag.
 func (e *external) find(cr *v1alpha1.NodePool) lifecycle.FindFn {
 	return func(ctx context.Context) ([]lifecycle.Candidate, error) {
+		if e.api == nil || e.clusterID(cr) == "" {
+			return nil, errors.New(e.unbuildable(cr))
+		}
 		list, err := e.api.ListNodePools(ctx, e.clusterID(cr), ackcontroller.Name(cr))
 		if cloud.IsCode(err, ack.CodeClusterNotFound) {
 			return nil, nil
@@ -149,10 +155,9 @@ func (e *external) observe(ctx context.Context, cr *v1alpha1.NodePool) (managed.
 	e.ready(cr, np)
 
 	e.change = difference(cr, np)
-	e.decision = decide(np, e.wish.nodes, cr.Status.AtProvider.Operation != nil, e.change != nil)
+	e.decision = decide(np, e.wish.nodes, e.busy(cr), e.change != nil)
 	todo := string(e.decision.step)
-	if todo == "" && e.wish.nodes >= np.DesiredSize && e.draining() {
-		// Wanted again before it was given back.
+	if todo == "" && e.rescuable(cr) {
 		todo = "uncordon"
 	}
 	if todo != "" {
@@ -359,7 +364,7 @@ func (e *external) Update(ctx context.Context, cr *v1alpha1.NodePool) (managed.E
 		return managed.ExternalUpdate{}, ackcontroller.NotOwned(cr, "node pool", np.ID)
 	}
 
-	if e.wish.nodes >= np.DesiredSize && e.draining() {
+	if e.rescuable(cr) {
 		// Cheaper and faster than other nodes.
 		if err := e.uncordon(ctx, cr, nil); err != nil {
 			return managed.ExternalUpdate{}, err
@@ -399,8 +404,25 @@ func (e *external) Update(ctx context.Context, cr *v1alpha1.NodePool) (managed.E
 	return managed.ExternalUpdate{}, e.holds.Note(cr.GetUID(), e.holdKey(cr), errors.Wrap(err, "cannot change the node pool"))
 }
 
-// draining reports whether nodes of the pool are marked to be given back.
-func (e *external) draining() bool {
+// busy reports whether a task of ours is running. A task that does not end
+// although the pool is at rest is not believed for ever.
+func (e *external) busy(cr *v1alpha1.NodePool) bool {
+	op := cr.Status.AtProvider.Operation
+	return op != nil && (e.observed.State != ack.NodePoolActive || e.Clock.Since(op.StartedAt.Time) < e.Patience)
+}
+
+// rescuable reports whether nodes of the pool are marked to be given back, are
+// wanted again, and are not being removed yet.
+func (e *external) rescuable(cr *v1alpha1.NodePool) bool {
+	if e.wish.nodes < e.observed.DesiredSize {
+		return false
+	}
+	if s := e.observed.State; s != ack.NodePoolActive && s != ack.NodePoolScaling {
+		return false
+	}
+	if op := cr.Status.AtProvider.Operation; op != nil && op.Type == opRemoveNodes {
+		return false
+	}
 	for i := range e.nodes {
 		if marked(&e.nodes[i]) {
 			return true
