@@ -346,7 +346,7 @@ func TestLeaving(t *testing.T) {
     - {name: ack-general, member: ack, allocatable: {cpu: "1"}, hourlyPrice: "1", max: 5}
     - {name: ack-gone, member: ack, allocatable: {cpu: "1"}, hourlyPrice: "1", min: 1, max: 5}
     - {name: old-a, member: old, allocatable: {cpu: "1"}, hourlyPrice: "1", max: 5}
-`, `{`+conditionsReady+`}`)
+`, `{`+conditionsReady+`, atProvider: {phase: Home}}`)
 	foreign := observedMember("old", `{tier: Elastic}`)
 	foreign.GetResource().GetFields()["metadata"].GetStructValue().GetFields()["ownerReferences"] =
 		object(`{l: [{apiVersion: a/v1, kind: RegionPool, name: shanghai, uid: another, controller: true}]}`).GetResource().GetFields()["l"]
@@ -358,6 +358,8 @@ func TestLeaving(t *testing.T) {
 		TTL       *durationpb.Duration
 	}
 	none := want{Members: []string{"idc-a", "ack"}, Offerings: []string{"ack-general/50"}, Tiers: []string{"self-built=idc-a", "ack=ack"}, TTL: durationpb.New(response.DefaultTTL)}
+	unplanned := none
+	unplanned.TTL = durationpb.New(unsettledTTL)
 	cases := map[string]struct {
 		reason   string
 		observed map[string]*fnv1.Resource
@@ -366,8 +368,14 @@ func TestLeaving(t *testing.T) {
 	}{
 		"Nothing": {
 			reason:   "Nothing is leaving.",
+			observed: map[string]*fnv1.Resource{"capacity-plan": plan},
 			required: map[string]*fnv1.Resources{requireMembers: {}, requireNodePools: {}},
 			want:     none,
+		},
+		"NotPlanned": {
+			reason:   "A claim without a plan is looked at again soon.",
+			required: map[string]*fnv1.Resources{requireMembers: {}, requireNodePools: {}},
+			want:     unplanned,
 		},
 		"Unresolved": {
 			reason:   "Before core has answered, what the plan lists counts as existing.",
@@ -376,7 +384,7 @@ func TestLeaving(t *testing.T) {
 				Members:   []string{"idc-a", "ack", "old"},
 				Offerings: []string{"ack-general/50", "ack-gone/0", "old-a/0"},
 				Tiers:     []string{"self-built=idc-a", "ack=ack", "old=old"},
-				TTL:       durationpb.New(leavingTTL),
+				TTL:       durationpb.New(unsettledTTL),
 			},
 		},
 		"MemberLeaving": {
@@ -390,7 +398,7 @@ func TestLeaving(t *testing.T) {
 				Members:   []string{"idc-a", "ack", "old"},
 				Offerings: []string{"ack-general/50", "old-a/0"},
 				Tiers:     []string{"self-built=idc-a", "ack=ack", "old=old"},
-				TTL:       durationpb.New(leavingTTL),
+				TTL:       durationpb.New(unsettledTTL),
 			},
 		},
 		"NodePoolLeaving": {
@@ -404,7 +412,7 @@ func TestLeaving(t *testing.T) {
 				Members:   []string{"idc-a", "ack"},
 				Offerings: []string{"ack-general/50", "ack-gone/0"},
 				Tiers:     []string{"self-built=idc-a", "ack=ack"},
-				TTL:       durationpb.New(leavingTTL),
+				TTL:       durationpb.New(unsettledTTL),
 			},
 		},
 		"PlanLost": {
@@ -414,7 +422,7 @@ func TestLeaving(t *testing.T) {
 				Members:   []string{"idc-a", "ack", "idc-z", "old"},
 				Offerings: []string{"ack-general/50"},
 				Tiers:     []string{"self-built=idc-a,idc-z", "ack=ack", "old=old"},
-				TTL:       durationpb.New(leavingTTL),
+				TTL:       durationpb.New(unsettledTTL),
 			},
 		},
 		"Foreign": {

@@ -17,9 +17,15 @@ import (
 	platformv1alpha1 "regionpool.io/provider-regionpool/apis/platform/v1alpha1"
 )
 
-// leavingTTL is how soon core looks again while something is leaving. Core does
-// not watch what it has dropped, so nothing else would wake it.
-const leavingTTL = 10 * time.Second
+// unsettledTTL is how soon core looks again while something is under way.
+// Watches are faster, but core does not watch what it has dropped, and its
+// circuit breaker ignores them for minutes after about fifty events, which a new
+// claim in a surge can reach.
+const unsettledTTL = 5 * time.Second
+
+// typeResponsive is the condition of a composite by which core tells that its
+// circuit breaker is open.
+const typeResponsive xpv2.ConditionType = "Responsive"
 
 // Reasons of events on the claim.
 const (
@@ -67,8 +73,8 @@ func composeRegionPool(in *input, out *output) error {
 	if err != nil {
 		return err
 	}
-	if !l.none() {
-		out.rsp.GetMeta().Ttl = durationpb.New(leavingTTL)
+	if !p.settled() || !l.none() {
+		out.rsp.GetMeta().Ttl = durationpb.New(unsettledTTL)
 	}
 
 	if err := out.compose(namePolicy, placementPolicy(p.claim, l), p.ready(namePolicy)); err != nil {
@@ -92,6 +98,28 @@ func composeRegionPool(in *input, out *output) error {
 	p.reportDecision(out, s)
 	out.status = s
 	return nil
+}
+
+// settled says whether nothing is under way: everything observed is Ready, the
+// fleet is at rest, and core listens to what it watches.
+func (p *regionPool) settled() bool {
+	if p.claim.Status.GetCondition(typeResponsive).Status == corev1.ConditionFalse {
+		return false
+	}
+	for n := range p.in.observed {
+		if !p.ready(n) {
+			return false
+		}
+	}
+	if p.plan == nil {
+		return false
+	}
+	switch p.plan.Status.AtProvider.Phase {
+	case fleetv1alpha1.PhaseHome, fleetv1alpha1.PhaseSpilled, fleetv1alpha1.PhaseCapped:
+		return true
+	default:
+		return p.claim.Spec.Mode == federationv1alpha1.ModeOverflow
+	}
 }
 
 func (p *regionPool) composeSelfBuilt(out *output) error {

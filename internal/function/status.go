@@ -136,19 +136,22 @@ func (p *regionPool) reportElastic(out *output) {
 	}
 }
 
-// trouble says in one line why a composed resource is not Ready.
+// trouble says in one line why a composed resource is not Ready. While it is
+// merely being made it always says the same, for each change of the text is a
+// write of the claim.
 func (p *regionPool) trouble(n resource.Name) string {
+	const young = "not ready yet"
 	o, ok := p.in.observed[n]
 	if !ok {
-		return "not created yet"
+		return young
 	}
 	if c := o.Resource.GetCondition(xpv2.TypeSynced); c.Status == corev1.ConditionFalse {
 		return oneLine(orElse(c.Message, string(c.Reason)))
 	}
-	if c := o.Resource.GetCondition(xpv2.TypeReady); c.Status != corev1.ConditionUnknown {
-		return oneLine(orElse(c.Message, orElse(string(c.Reason), "not ready yet")))
+	if c := o.Resource.GetCondition(xpv2.TypeReady); c.Status != corev1.ConditionUnknown && c.Reason != xpv2.ReasonCreating {
+		return oneLine(orElse(c.Message, orElse(string(c.Reason), young)))
 	}
-	return "not ready yet"
+	return young
 }
 
 // reportRemovals tells of observed resources that the claim names no longer and

@@ -213,6 +213,10 @@ func (o *Observer) watchClusters(ctx context.Context) error {
 			if !ok {
 				return
 			}
+			// A self-built cluster that leaves the federation runs on.
+			if _, own := o.opts.SelfBuilt[m.GetName()]; own {
+				return
+			}
 			o.mu.Lock()
 			w, watched := o.cancel[m.GetName()]
 			o.mu.Unlock()

@@ -36,16 +36,17 @@ type PlanMember struct {
 
 	// Tier in which replicas are placed: 0 first. Self-built clusters are tier
 	// 0, elastic ones 1 and up.
+	// +kubebuilder:default=0
 	// +kubebuilder:validation:Minimum=0
-	Tier int32 `json:"tier,omitempty"`
+	Tier int32 `json:"tier"`
 
 	// Elastic members are rented: their nodes cost money and come and go.
-	// +optional
-	Elastic bool `json:"elastic,omitempty"`
+	// +kubebuilder:default=false
+	Elastic bool `json:"elastic"`
 
 	// Warm elastic members keep their control plane when they are empty.
-	// +optional
-	Warm bool `json:"warm,omitempty"`
+	// +kubebuilder:default=false
+	Warm bool `json:"warm"`
 
 	// HourlyCost of the control plane while it exists.
 	// +optional
@@ -84,9 +85,9 @@ type Offering struct {
 	HourlyPrice resource.Quantity `json:"hourlyPrice"`
 
 	// Min nodes are kept even when idle. Max nodes are never passed.
-	// +optional
+	// +kubebuilder:default=0
 	// +kubebuilder:validation:Minimum=0
-	Min int32 `json:"min,omitempty"`
+	Min int32 `json:"min"`
 	// +kubebuilder:validation:Minimum=0
 	Max int32 `json:"max"`
 }
@@ -115,10 +116,11 @@ type ScaleDown struct {
 
 	// HeadroomPercent of the self-built allocatable that must stay free after
 	// replicas have moved home.
+	// +optional
 	// +kubebuilder:default=5
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=90
-	HeadroomPercent int32 `json:"headroomPercent,omitempty"`
+	HeadroomPercent int32 `json:"headroomPercent"`
 
 	// NodeIdle is how long a cloud node must have been empty before it is
 	// released.
@@ -313,7 +315,7 @@ const (
 
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
-// +kubebuilder:resource:scope=Cluster,categories={regionpool},shortName=cap
+// +kubebuilder:resource:scope=Cluster,shortName=cap
 // +kubebuilder:printcolumn:name="PHASE",type="string",JSONPath=".status.phase"
 // +kubebuilder:printcolumn:name="OWN",type="integer",JSONPath=".status.replicas.own"
 // +kubebuilder:printcolumn:name="CLOUD",type="integer",JSONPath=".status.replicas.cloud"

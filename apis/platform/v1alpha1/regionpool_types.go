@@ -266,7 +266,7 @@ type RegionPoolStatus struct {
 
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
-// +kubebuilder:resource:scope=Namespaced,categories={regionpool}
+// +kubebuilder:resource:scope=Namespaced
 // +kubebuilder:printcolumn:name="PHASE",type="string",JSONPath=".status.phase"
 // +kubebuilder:printcolumn:name="NODES-OWN",type="integer",JSONPath=".status.nodes.own"
 // +kubebuilder:printcolumn:name="NODES-CLOUD",type="integer",JSONPath=".status.nodes.cloud"

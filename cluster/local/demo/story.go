@@ -23,8 +23,9 @@ const (
 	pollInterval = 100 * time.Millisecond
 	// bookInterval is how often the cloud's books are read.
 	bookInterval = 300 * time.Millisecond
-	// quiet is how long a figure must stay as it is to be taken for final.
-	quiet = 1500 * time.Millisecond
+	// quiet is how long a figure must stay as it is to be taken for final: longer
+	// than the stabilization window, after which more may move.
+	quiet = 3500 * time.Millisecond
 )
 
 // A cloud is asked what it did and what it bills.

@@ -224,8 +224,8 @@ func TestUnreachable(t *testing.T) {
 
 func TestContext(t *testing.T) {
 	release := make(chan struct{})
-	t.Cleanup(func() { close(release) })
 	api := newTestClient(t, func(http.ResponseWriter, *http.Request) { <-release })
+	t.Cleanup(func() { close(release) })
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
 	_, err := api.CreateCluster(ctx, ClusterInput{})

@@ -45,9 +45,10 @@ type cached struct {
 	used   time.Time
 }
 
-// NewClients returns an empty set of clients.
-func NewClients(c clock.PassiveClock) *Clients {
-	return &Clients{clock: c, build: NewClient, of: make(map[[sha256.Size]byte]*cached)}
+// NewClients returns an empty set of clients that the function makes, usually
+// NewClient.
+func NewClients(c clock.PassiveClock, build ClientFn) *Clients {
+	return &Clients{clock: c, build: build, of: make(map[[sha256.Size]byte]*cached)}
 }
 
 // For a kubeconfig. Errors do not contain it.

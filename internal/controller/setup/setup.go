@@ -50,7 +50,7 @@ func (o Options) ack() *ackcontroller.Options {
 			return factory.Client(spec, raw, region)
 		},
 		Kubeconfigs: ack.NewKubeconfigs(o.Clock),
-		Kube:        kube.NewClients(o.Clock),
+		Kube:        kube.NewClients(o.Clock, kube.NewClient),
 	}
 }
 

@@ -180,7 +180,7 @@ func (f *Fleet) pool(v *view, p *fleetv1alpha1.CapacityPlan, assigned map[string
 	named := map[string]bool{}
 	for _, pm := range p.Spec.Members {
 		c := v.clusters[pm.Name]
-		if !f.members.settled(c) {
+		if !f.members.settled(c) || !pm.Elastic && f.joining(v, p, c) {
 			return out, nil, false
 		}
 		m := scheduler.Member{Name: pm.Name, Tier: pm.Tier, Elastic: pm.Elastic}
@@ -218,6 +218,17 @@ func (f *Fleet) pool(v *view, p *fleetv1alpha1.CapacityPlan, assigned map[string
 		clusters = append(clusters, c)
 	}
 	return out, clusters, true
+}
+
+// joining reports whether a self-built member may still be on its way into the
+// federation, because its plan is new. To place without it would rent what is
+// not needed a second later.
+func (f *Fleet) joining(v *view, p *fleetv1alpha1.CapacityPlan, c *cluster) bool {
+	if v.now.Sub(p.CreationTimestamp.Time) > syncPatience {
+		return false
+	}
+	live := f.members.byName[c.Name]
+	return !c.exists || !c.ready() && (live == nil || !live.Synced())
 }
 
 // observe says what may be done with a member.

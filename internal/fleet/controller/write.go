@@ -44,7 +44,10 @@ func (f *Fleet) write(ctx context.Context, v *view, made []plannedCapacity, seen
 	var g errgroup.Group
 	g.SetLimit(16)
 	for _, p := range made {
-		if last, ok := f.statusWritten[p.plan.Name]; ok && !p.out.Urgent && f.Clock.Since(last) < statusInterval {
+		mu.Lock()
+		last, ok := f.statusWritten[p.plan.Name]
+		mu.Unlock()
+		if ok && !p.out.Urgent && f.Clock.Since(last) < statusInterval {
 			if !equality.Semantic.DeepEqual(p.plan.Status, p.out.Status) || !p.out.Memory.Equal(memoryOf(p.plan)) {
 				next = earlier(next, last.Add(statusInterval))
 			}

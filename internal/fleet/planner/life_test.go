@@ -59,7 +59,7 @@ func TestIdleNodes(t *testing.T) {
 	w.expect("Ten minutes idle, over a restart: released", 1, "idle")
 	w.expect("A node that is listed stays listed", 1, "idle")
 
-	w.demand(2, cpu("3"))
+	w.demand(2, cpu("7"))
 	w.expect("Demand takes back a node that is not gone, before anything is ordered", 2)
 	w.in.Demands = nil
 	// It was idle since long ago, but demand was packed on it: from now on.

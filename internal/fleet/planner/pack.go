@@ -39,9 +39,17 @@ func (p *plan) meet(d *scheduler.Demand) error {
 		able = append(able, m)
 	}
 	for _, m := range able {
+		mark := m.fork.Mark()
 		res, err := m.Simulator.Place(p.ctx, m.fork, pods[m], int(left))
 		if err != nil {
-			return fmt.Errorf("cannot simulate %s in %s: %w", d.Binding, m.Name, err)
+			if p.ctx.Err() != nil {
+				return fmt.Errorf("cannot simulate %s in %s: %w", d.Binding, m.Name, err)
+			}
+			// One workload that cannot be simulated must not stop all others.
+			m.fork.Revert(mark)
+			delete(pods, m)
+			why[m] = "cannot be simulated: " + err.Error()
+			continue
 		}
 		left -= int32(res.Placed)
 		if left == 0 {

@@ -14,8 +14,9 @@ import (
 	"regionpool.io/provider-regionpool/internal/snapshot"
 )
 
-// Make makes a plan. An error says that a simulation could not be run at all;
-// nothing of the plan may be used then.
+// Make makes a plan. An error says that the context ended, or that the input
+// contradicts itself; nothing of the plan may be used then. A demand that cannot
+// be simulated is refused with the reason.
 func Make(ctx context.Context, in Input) (Output, error) {
 	p := &plan{ctx: ctx, in: in, memory: in.Memory.clone(), members: map[string]*member{}, offerings: map[string]*offering{}, limits: map[string]bool{}}
 	if err := p.load(); err != nil {
@@ -120,7 +121,7 @@ func (p *plan) load() error {
 			m.Simulator = p.in.Simulator
 		}
 		m.fork = m.Fork
-		if m.fork == nil {
+		if m.fork == nil || m.State == scheduler.Joining && m.Snapshot != nil && m.Snapshot.NumNodes() == 0 {
 			m.fork = snapshot.NewWithObjects(nil, nil, p.in.Objects).Fork()
 		}
 		p.members[pm.Name] = m

@@ -26,6 +26,9 @@ func (p *plan) output() Output {
 	releasing, onTheWay := false, int32(0)
 	for _, o := range p.stock {
 		s := fleetv1alpha1.OfferingStatus{Name: o.Name, Nodes: o.want, Registered: o.registered(), Ready: int32(len(o.ready)), Release: o.listed, Reason: p.reason(o)}
+		if len(o.listed) == 0 {
+			s.Release = nil
+		}
 		if o.known && o.member.State == scheduler.Frozen {
 			s.Nodes = o.prev
 		}

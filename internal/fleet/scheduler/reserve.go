@@ -77,7 +77,13 @@ func batches(pods []*corev1.Pod) []batch {
 
 func (r *round) reservePending(m *member, byWorkload map[snapshot.WorkloadKey]*work) error {
 	for _, b := range batches(m.Snapshot.Pending()) {
+		mark := m.fork.Mark()
 		res, err := m.Simulator.Place(r.ctx, m.fork, b.pods[0], len(b.pods))
+		if err != nil && r.ctx.Err() == nil {
+			// Their own kube-scheduler cannot place them either.
+			m.fork.Revert(mark)
+			continue
+		}
 		if err != nil {
 			return fmt.Errorf("cannot simulate waiting pods of %s/%s in %s: %w", b.workload.Namespace, b.workload.Name, m.Name, err)
 		}

@@ -13,8 +13,9 @@ import (
 	"regionpool.io/provider-regionpool/internal/snapshot"
 )
 
-// Run makes one round. An error says that a simulation could not be run at all;
-// nothing of the round may be used then.
+// Run makes one round. An error says that the context ended; nothing of the
+// round may be used then. A replica that cannot be simulated in a member has no
+// place there, and the decision says why.
 func Run(ctx context.Context, in Input) (Output, error) {
 	r := &round{ctx: ctx, in: in, members: map[string]*member{}, pools: map[string]*pool{}}
 	r.load()

@@ -50,9 +50,16 @@ func (r *round) simulate(w *work, m *member, n int32) (int32, error) {
 	if pod == nil {
 		return 0, nil
 	}
+	mark := m.fork.Mark()
 	res, err := m.Simulator.Place(r.ctx, m.fork, pod, int(n))
 	if err != nil {
-		return 0, fmt.Errorf("cannot simulate %s in %s: %w", w.ID, m.Name, err)
+		if r.ctx.Err() != nil {
+			return 0, fmt.Errorf("cannot simulate %s in %s: %w", w.ID, m.Name, err)
+		}
+		// One workload that cannot be simulated must not stop all others.
+		m.fork.Revert(mark)
+		w.refusals[m.Name] = "cannot be simulated: " + err.Error()
+		return 0, nil
 	}
 	if res.Message != "" {
 		w.refusals[m.Name] = res.Message

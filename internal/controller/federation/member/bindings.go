@@ -18,6 +18,7 @@ import (
 
 	"github.com/crossplane/crossplane-runtime/v2/pkg/errors"
 
+	"regionpool.io/provider-regionpool/apis/federation/v1alpha1"
 	fleetv1alpha1 "regionpool.io/provider-regionpool/apis/fleet/v1alpha1"
 )
 
@@ -237,6 +238,35 @@ func (e *external) preserve(ctx context.Context, ws []workv1alpha1.Work, all boo
 		}
 	}
 	return missing, nil
+}
+
+// clear deletes the Works of a Karmada Cluster whose execution space is being
+// deleted. The namespace controller would do so too, but only after five seconds
+// of grace, and because Works have finalizers it would look again only after
+// another five. What is to stay in the member is made sure of first.
+func (e *external) clear(ctx context.Context, mg *v1alpha1.Member, ws []workv1alpha1.Work) error {
+	for i := range ws {
+		w := &ws[i]
+		if w.GetDeletionTimestamp() != nil {
+			continue
+		}
+		if mg.Spec.ForProvider.OnLeave == v1alpha1.LeaveRetain || keepsUnbound(mg) && !bound(w) {
+			if !ptr.Deref(w.Spec.PreserveResourcesOnDeletion, false) {
+				if _, err := e.preserve(ctx, ws[i:i+1], true); err != nil {
+					return err
+				}
+				continue
+			}
+		}
+		err := e.conn.Client.Delete(ctx, w, client.Preconditions{UID: &w.UID, ResourceVersion: &w.ResourceVersion})
+		if kerrors.IsConflict(err) || kerrors.IsNotFound(err) {
+			continue
+		}
+		if err != nil {
+			return errors.Wrap(err, "cannot delete a Work of a Karmada Cluster that goes")
+		}
+	}
+	return nil
 }
 
 // release takes Karmada's finalizer off Works that are being deleted in a

@@ -188,6 +188,17 @@ func work(name string, bound, preserve bool, finalizers ...string) *workv1alpha1
 	return w
 }
 
+// executionSpace is the namespace in Karmada with the Works of a member.
+func executionSpace(terminating bool) *corev1.Namespace {
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: names.GenerateExecutionSpaceName("idc-a")}}
+	if terminating {
+		// The fake client has no namespace controller: a finalizer holds it.
+		ns.Finalizers = []string{"kubernetes"}
+		ns.DeletionTimestamp = ptr.To(metav1.NewTime(start))
+	}
+	return ns
+}
+
 // A world is a host plane, a Karmada API and a member.
 type world struct {
 	host, karmada client.Client

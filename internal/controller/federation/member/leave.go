@@ -10,9 +10,12 @@ import (
 	clusterv1alpha1 "github.com/karmada-io/karmada/pkg/apis/cluster/v1alpha1"
 	workv1alpha1 "github.com/karmada-io/karmada/pkg/apis/work/v1alpha1"
 	karmadautil "github.com/karmada-io/karmada/pkg/util"
+	"github.com/karmada-io/karmada/pkg/util/names"
 	corev1 "k8s.io/api/core/v1"
+	kerrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -44,6 +47,12 @@ const (
 	// releaseGrace is how long Karmada may take to notice that a member is dead
 	// (40 s by default) and to let go of it by itself.
 	releaseGrace = time.Minute
+
+	// nudgeInterval between two attempts to make Karmada look at a Cluster.
+	nudgeInterval = 2 * time.Second
+
+	// annotationNudged on a Karmada Cluster is when that was done last.
+	annotationNudged = "regionpool.io/nudged"
 
 	// annotationRetain on a binding: which members it is being kept on, and
 	// what spec.preserveResourcesOnDeletion was before.
@@ -254,12 +263,12 @@ func (e *external) mustWait(ctx context.Context, mg *v1alpha1.Member) (xpv2.Cond
 	if pool == "" {
 		return "", "", nil
 	}
-	names, err := reconcile.DrainMembers(ctx, e.kube, mg.GetNamespace(), pool)
+	drain, err := reconcile.DrainMembers(ctx, e.kube, mg.GetNamespace(), pool)
 	if err != nil {
 		return "", "", err
 	}
-	if len(names) > 0 {
-		return reasonMembers, "Waits for Members that drain: " + strings.Join(names, ", "), nil
+	if len(drain) > 0 {
+		return reasonMembers, "Waits for Members that drain: " + strings.Join(drain, ", "), nil
 	}
 	l := &v1alpha1.PlacementPolicyList{}
 	if err := e.kube.List(ctx, l, client.InNamespace(mg.GetNamespace())); err != nil {
@@ -337,8 +346,7 @@ func unmarkRetained(b binding, cluster string) {
 func (e *external) leave(ctx context.Context, mg *v1alpha1.Member, cl *clusterv1alpha1.Cluster) error {
 	// Karmada deletes the namespaces it has made in the member, with all that
 	// is in them, whoever made it. In a cluster that lives on they stay.
-	p := mg.Spec.ForProvider
-	if p.OnLeave == v1alpha1.LeaveRetain || p.Tier != v1alpha1.TierElastic {
+	if keepsUnbound(mg) {
 		ws, err := e.works(ctx, cl.GetName())
 		if err != nil {
 			return err
@@ -357,6 +365,13 @@ func (e *external) leave(ctx context.Context, mg *v1alpha1.Member, cl *clusterv1
 	return errors.Wrap(ignoreNotFound(err), "cannot delete the Karmada Cluster")
 }
 
+// keepsUnbound says whether what Karmada made for no binding, such as
+// namespaces, stays in a member that leaves.
+func keepsUnbound(mg *v1alpha1.Member) bool {
+	p := mg.Spec.ForProvider
+	return p.OnLeave == v1alpha1.LeaveRetain || p.Tier != v1alpha1.TierElastic
+}
+
 // letGo helps a Karmada Cluster that is being deleted to go.
 func (e *external) letGo(ctx context.Context, mg *v1alpha1.Member, cl *clusterv1alpha1.Cluster) error {
 	name, d := cl.GetName(), mg.Status.AtProvider.Drain
@@ -373,11 +388,24 @@ func (e *external) letGo(ctx context.Context, mg *v1alpha1.Member, cl *clusterv1
 			return err
 		}
 	}
+	space := &corev1.Namespace{}
+	err = e.conn.Live.Get(ctx, types.NamespacedName{Name: names.GenerateExecutionSpaceName(name)}, space)
+	if kerrors.IsNotFound(err) {
+		return e.nudge(ctx, cl)
+	}
+	if err != nil {
+		return errors.Wrap(err, "cannot get the execution space of the Karmada Cluster")
+	}
 	ws, err := e.works(ctx, name)
 	if err != nil || len(ws) == 0 {
 		return err
 	}
 	d.BlockedBy = fmt.Sprintf("Karmada removes the cluster: %d Works remain", len(ws))
+	if space.GetDeletionTimestamp() != nil {
+		if err := e.clear(ctx, mg, ws); err != nil {
+			return err
+		}
+	}
 
 	gone, reachable, err := e.provedGone(ctx, mg, cl)
 	if err != nil || reachable {
@@ -391,6 +419,18 @@ func (e *external) letGo(ctx context.Context, mg *v1alpha1.Member, cl *clusterv1
 		return e.release(ctx, ws)
 	}
 	return nil
+}
+
+// nudge makes Karmada look again at a Cluster whose execution space is gone. It
+// does by itself only every ten seconds, but also when the Cluster changes. Its
+// cache may not know yet, so the nudge is repeated.
+func (e *external) nudge(ctx context.Context, cl *clusterv1alpha1.Cluster) error {
+	if last, err := time.Parse(time.RFC3339, cl.GetAnnotations()[annotationNudged]); err == nil && e.clock.Since(last) < nudgeInterval {
+		return nil
+	}
+	p := client.MergeFrom(cl.DeepCopy())
+	xpmeta.AddAnnotations(cl, map[string]string{annotationNudged: e.clock.Now().UTC().Format(time.RFC3339)})
+	return errors.Wrap(ignoreNotFound(e.conn.Client.Patch(ctx, cl, p)), "cannot annotate the Karmada Cluster")
 }
 
 // left cleans up after the Karmada Cluster is gone, or has never been. A member

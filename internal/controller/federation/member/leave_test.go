@@ -412,7 +412,7 @@ func TestLetGo(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			// Someone has deleted the Karmada Cluster although a binding named it.
 			web := rb("web", on("idc-a", 3))
-			tc.world.karmada = []client.Object{tc.cluster, dying("web", true), web}
+			tc.world.karmada = []client.Object{tc.cluster, executionSpace(true), dying("web", true), web}
 			w := newWorld(t, tc.world)
 			w.after(tc.wait)
 			w.pass(t, tc.mg)
@@ -421,6 +421,85 @@ func TestLetGo(t *testing.T) {
 			}
 			if w.binding(t, web).Spec.TargetContains("idc-a") {
 				t.Error("Delete(...): Karmada would wait for the binding for ever")
+			}
+		})
+	}
+}
+
+func TestLetGoHastens(t *testing.T) {
+	bound, kept, free := "bound", "kept", "free"
+	type want struct {
+		// Works that are left, and whether they preserve their objects.
+		Works map[string]bool
+		// Nudges of the Cluster in three passes, one second apart.
+		Nudges int
+	}
+	cases := map[string]struct {
+		reason string
+		mg     *v1alpha1.Member
+		space  *corev1.Namespace
+		want   want
+	}{
+		"Lives": {
+			reason: "Before Karmada has deleted the execution space, it would make Works anew",
+			mg:     newMember(deleted),
+			space:  executionSpace(false),
+			want:   want{Works: map[string]bool{bound: false, kept: true, free: false}},
+		},
+		"Rented": {
+			reason: "In a cloud cluster nothing is kept",
+			mg:     newMember(deleted, ofCloud),
+			space:  executionSpace(true),
+			want:   want{Works: map[string]bool{}},
+		},
+		"SelfBuilt": {
+			reason: "A self-built cluster keeps what no binding made, such as namespaces: it is marked before its Work goes",
+			mg:     newMember(deleted),
+			space:  executionSpace(true),
+			want:   want{Works: map[string]bool{free: true}},
+		},
+		"Retain": {
+			reason: "A member with Retain keeps all, even that of a Work which Karmada has not marked",
+			mg:     newMember(deleted, retains),
+			space:  executionSpace(true),
+			want:   want{Works: map[string]bool{bound: true, free: true}},
+		},
+		"Gone": {
+			reason: "Without an execution space, Karmada is made to look again every two seconds",
+			mg:     newMember(deleted),
+			want:   want{Works: map[string]bool{}, Nudges: 2},
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			o := worldOptions{
+				host:    []client.Object{secret("idc-a", kubeconfig("https://idc-a:6443"))},
+				karmada: []client.Object{karmadaCluster(terminating(start))},
+			}
+			if tc.space != nil {
+				o.karmada = append(o.karmada, tc.space, work(bound, true, false), work(kept, true, true), work(free, false, false))
+			}
+			w := newWorld(t, o)
+			w.pass(t, tc.mg)
+			got := want{Works: map[string]bool{}}
+			l := &workv1alpha1.WorkList{}
+			if err := w.karmada.List(context.Background(), l); err != nil {
+				t.Fatal(err)
+			}
+			for _, x := range l.Items {
+				got.Works[x.Name] = ptr.Deref(x.Spec.PreserveResourcesOnDeletion, false)
+			}
+			last := ""
+			for range 3 {
+				if at := w.cluster(t).Annotations[annotationNudged]; at != last {
+					last = at
+					got.Nudges++
+				}
+				w.after(time.Second)
+				w.pass(t, tc.mg)
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("\nReason: %s\nDelete(...): -want, +got:\n%s", tc.reason, diff)
 			}
 		})
 	}
