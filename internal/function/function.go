@@ -129,7 +129,7 @@ func newInput(req *fnv1.RunFunctionRequest) (*input, error) {
 func observedAs[T any](in *input, name resource.Name) (*T, error) {
 	o, ok := in.observed[name]
 	if !ok {
-		return nil, nil //nolint:nilnil // Absence is no error here.
+		return nil, nil
 	}
 	into := new(T)
 	return into, errors.Wrapf(parse(o.Resource.Object, into), "cannot parse observed resource %q", name)

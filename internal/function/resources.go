@@ -112,7 +112,7 @@ func capacityPlan(c *platformv1alpha1.RegionPool, offerings []fleetv1alpha1.Offe
 
 // elasticTier is the tier of the i-th elastic cluster of a claim. Each is a tier
 // of its own, so that replicas gather on few clusters and the others can go.
-func elasticTier(i int) int32 { return int32(i) + 1 } //nolint:gosec // A claim has at most ten.
+func elasticTier(i int) int32 { return int32(i) + 1 }
 
 func selfBuiltMember(c *platformv1alpha1.RegionPool, s platformv1alpha1.SelfBuiltCluster) *federationv1alpha1.Member {
 	ref := s.KubeconfigSecretRef

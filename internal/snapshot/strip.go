@@ -49,7 +49,7 @@ func stripForCache(obj any) (any, error) {
 func stripMeta(m *metav1.ObjectMeta) {
 	m.ManagedFields = nil
 	m.GenerateName = ""
-	m.SelfLink = ""
+
 	maps.DeleteFunc(m.Annotations, func(k, _ string) bool {
 		domain, _, _ := strings.Cut(k, "/")
 		return domain != "regionpool.io" && !strings.HasSuffix(domain, ".regionpool.io") && k != corev1.PodDeletionCost

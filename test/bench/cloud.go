@@ -26,7 +26,7 @@ import (
 // The account of the simulated cloud. It protects nothing.
 const (
 	accessKeyID     = "LTAIbench"
-	accessKeySecret = "bench-secret" //nolint:gosec // See above.
+	accessKeySecret = "bench-secret"
 )
 
 // clockFactor is how much faster the cloud's clock runs.
@@ -57,14 +57,14 @@ func startCloud(cp *kube.ControlPlane, seed uint64) (*simulator, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	v := clock.New(clockFactor)
 	go v.Run(ctx)
-	c := cloud.New(cfg, v, int64(seed), shared{cp: cp}) //nolint:gosec // Any number will do.
+	c := cloud.New(cfg, v, int64(seed), shared{cp: cp})
 	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		cancel()
 		return nil, fmt.Errorf("cannot listen for the cloud: %w", err)
 	}
 	srv := &http.Server{Handler: ack.New(ctx, c, slog.New(slog.DiscardHandler)), ReadHeaderTimeout: 10 * time.Second}
-	go srv.Serve(ln) //nolint:errcheck // It ends with Close.
+	go srv.Serve(ln)
 	return &simulator{Cloud: c, url: "http://" + ln.Addr().String(), stop: func() {
 		_ = srv.Close()
 		cancel()

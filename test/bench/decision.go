@@ -96,7 +96,7 @@ func surge(ctx context.Context, r *run, e *environment, sim *simulator) (outcome
 
 	done = r.log.Step("%d step-ups of demand", warmUp+steps)
 	var begin time.Time
-	random := rand.New(rand.NewPCG(r.seed, 0)) //nolint:gosec // Not secret.
+	random := rand.New(rand.NewPCG(r.seed, 0))
 	workloads := []*appsv1.Deployment{}
 	for i := range warmUp + steps {
 		if i == warmUp {

@@ -133,7 +133,7 @@ func (e *environment) get(ctx context.Context, p stack.Part, path string) ([]byt
 	if err != nil {
 		return nil, fmt.Errorf("cannot read %s of %s: %w", path, p, err)
 	}
-	defer rsp.Body.Close() //nolint:errcheck // Read only.
+	defer rsp.Body.Close()
 	b, err := io.ReadAll(rsp.Body)
 	if err != nil || rsp.StatusCode != http.StatusOK {
 		return nil, errors.Join(fmt.Errorf("cannot read %s of %s: %s", path, p, rsp.Status), err)

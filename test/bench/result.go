@@ -93,7 +93,7 @@ func thisMachine() Machine {
 	if err != nil {
 		return m
 	}
-	defer f.Close() //nolint:errcheck // Read only.
+	defer f.Close()
 	for s := bufio.NewScanner(f); s.Scan(); {
 		rest, ok := strings.CutPrefix(s.Text(), "MemTotal:")
 		if !ok {

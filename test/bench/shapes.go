@@ -46,7 +46,7 @@ func shapes(seed uint64) []shape {
 	reference.pod = podOf(3000, 1024, 0)
 	out := []shape{reference}
 
-	r := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // Not secret.
+	r := rand.New(rand.NewPCG(seed, 1))
 	kinds := []func(r *rand.Rand, s *shape){byCPU, byMemory, byGPU, byNode, byZone, byHost, besideLoad}
 	for i := range randomShapes {
 		s := shape{replicas: []int32{5 + r.Int32N(20)}}
@@ -125,7 +125,7 @@ func byHost(r *rand.Rand, s *shape) {
 			LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": workloadName}},
 		}},
 	}}
-	s.replicas = []int32{int32(len(s.home)) + r.Int32N(6)} //nolint:gosec // A handful.
+	s.replicas = []int32{int32(len(s.home)) + r.Int32N(6)}
 }
 
 func besideLoad(r *rand.Rand, s *shape) {

@@ -30,7 +30,7 @@ import (
 )
 
 // secretEnv holds the secret of the account given by --access-key-id.
-const secretEnv = "CLOUDSIM_ACCESS_KEY_SECRET" //nolint:gosec // A name, not a secret.
+const secretEnv = "CLOUDSIM_ACCESS_KEY_SECRET"
 
 type options struct {
 	ackAddress, adminAddress string
@@ -66,7 +66,7 @@ func main() {
 }
 
 func run(ctx context.Context, o options, log *slog.Logger) error {
-	if err := os.MkdirAll(o.dir, 0o755); err != nil { //nolint:gosec // Not secret.
+	if err := os.MkdirAll(o.dir, 0o755); err != nil {
 		return fmt.Errorf("cannot make folder: %w", err)
 	}
 	cfg, err := configuration(o)
@@ -94,7 +94,7 @@ func run(ctx context.Context, o options, log *slog.Logger) error {
 			return fmt.Errorf("cannot listen for %s: %w", l.what, err)
 		}
 		srv := &http.Server{Handler: l.handler, ReadHeaderTimeout: 10 * time.Second}
-		defer srv.Close() //nolint:errcheck // The process ends.
+		defer srv.Close()
 		go func() { errs <- srv.Serve(ln) }()
 		log.Info("Listening", "for", l.what, "address", ln.Addr().String())
 	}

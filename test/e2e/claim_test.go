@@ -126,7 +126,8 @@ func TestGitOps(t *testing.T) {
 	sync := func() *unstructured.Unstructured {
 		t.Helper()
 		u := desired.DeepCopy()
-		if err := env.host.Patch(t.Context(), u, client.Apply, client.FieldOwner(gitOps)); err != nil { //nolint:staticcheck // There is no typed apply configuration.
+		//lint:ignore SA1019 There is no typed apply configuration.
+		if err := env.host.Patch(t.Context(), u, client.Apply, client.FieldOwner(gitOps)); err != nil {
 			t.Fatalf("cannot apply the claim without force: %v", err)
 		}
 		return u

@@ -100,7 +100,7 @@ func withStack(run func() int) (int, error) {
 		return 1, fmt.Errorf("cannot start the stack: %w", err)
 	}
 	closed := sync.OnceValue(st.Close)
-	defer closed() //nolint:errcheck // Returned below.
+	defer closed()
 
 	// Watches of clusters that are being deleted end with errors: no news.
 	klog.LogToStderr(false)

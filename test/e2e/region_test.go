@@ -282,6 +282,15 @@ func (p *pool) gone(ctx context.Context, within time.Duration) error {
 // keeps its replicas when it leaves.
 func (p *pool) remove(ctx context.Context) {
 	p.Helper()
+	if p.Failed() {
+		// Its demand may not fit at home, and would hold the cloud for ever. The
+		// next test must not pay for this one.
+		p.mayLose = true
+		ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: p.workloads()}}
+		if err := client.IgnoreNotFound(env.karmada.Delete(ctx, ns)); err != nil {
+			p.Errorf("cannot delete namespace: %v", err)
+		}
+	}
 	if err := p.delete(ctx); err != nil {
 		p.Errorf("cannot delete the claim: %v", err)
 	}

@@ -195,7 +195,7 @@ func get(ctx context.Context, url string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer rsp.Body.Close() //nolint:errcheck // Read only.
+	defer rsp.Body.Close()
 	if rsp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("%s answered %s", url, rsp.Status)
 	}

@@ -80,7 +80,7 @@ func Run(ctx context.Context, crossplane string, in Input) (*Output, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot encode the request: %w", err)
 	}
-	cmd := exec.CommandContext(ctx, crossplane, "internal", "render") //nolint:gosec // The path is ours.
+	cmd := exec.CommandContext(ctx, crossplane, "internal", "render")
 	stdout, stderr := &bytes.Buffer{}, &bytes.Buffer{}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(req), stdout, stderr
 	err = cmd.Run()

@@ -153,10 +153,10 @@ func (s *stage) compare(name string, out *Output) {
 	g.Status, _, _ = unstructured.NestedMap(out.XR.Object, "status")
 	if cs, ok := g.Status["conditions"].([]any); ok {
 		for _, c := range cs {
-			delete(c.(map[string]any), "lastTransitionTime") //nolint:forcetypeassert // Core writes maps.
+			delete(c.(map[string]any), "lastTransitionTime")
 		}
 		slices.SortFunc(cs, func(a, b any) int {
-			return strings.Compare(a.(map[string]any)["type"].(string), b.(map[string]any)["type"].(string)) //nolint:forcetypeassert // As above.
+			return strings.Compare(a.(map[string]any)["type"].(string), b.(map[string]any)["type"].(string))
 		})
 	}
 	slices.SortFunc(out.Composed, func(a, b *unstructured.Unstructured) int { return strings.Compare(id(a), id(b)) })
@@ -206,7 +206,7 @@ func ready(objs []*unstructured.Unstructured) []*unstructured.Unstructured {
 func set(o *unstructured.Unstructured, value any, path ...string) {
 	if len(path) == 3 && path[1] == "conditions" {
 		cs, _, _ := unstructured.NestedSlice(o.Object, "status", "conditions")
-		cs = slices.DeleteFunc(cs, func(c any) bool { return c.(map[string]any)["type"] == path[2] }) //nolint:forcetypeassert // We made it.
+		cs = slices.DeleteFunc(cs, func(c any) bool { return c.(map[string]any)["type"] == path[2] })
 		_ = unstructured.SetNestedSlice(o.Object, append(cs, map[string]any{"type": path[2], "status": value, "reason": "Test", "lastTransitionTime": "2026-01-01T00:00:00Z"}), path[:2]...)
 		return
 	}
@@ -366,7 +366,7 @@ func TestRegionPool(t *testing.T) {
 	setElastic(second, "name", "a-b")
 	setElastic(second, "nodePools", []any{map[string]any{"name": "c", "instanceTypes": []any{"ecs.g7.large"}, "max": int64(1)}})
 	more, _, _ := unstructured.NestedSlice(second.Object, "spec", "elastic")
-	_ = unstructured.SetNestedField(more[0].(map[string]any), "vpc-2", "ack", "vpcId") //nolint:forcetypeassert // The example has it.
+	_ = unstructured.SetNestedField(more[0].(map[string]any), "vpc-2", "ack", "vpcId")
 	set(clash, append(es, more...), "spec", "elastic")
 	s.compare("name-clash", s.render(scene{claim: clash, observed: burst}))
 }
@@ -374,6 +374,6 @@ func TestRegionPool(t *testing.T) {
 // setElastic sets a field of the first elastic cluster.
 func setElastic(c *unstructured.Unstructured, field string, value any) {
 	es, _, _ := unstructured.NestedSlice(c.Object, "spec", "elastic")
-	es[0].(map[string]any)[field] = value //nolint:forcetypeassert // The example has it.
+	es[0].(map[string]any)[field] = value
 	set(c, es, "spec", "elastic")
 }

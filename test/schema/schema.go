@@ -84,7 +84,7 @@ func definition(o *unstructured.Unstructured) (*extv1.CustomResourceDefinition, 
 		}
 		return xcrd.ForCompositeResource(xrd)
 	default:
-		return nil, nil //nolint:nilnil // Other kinds are skipped.
+		return nil, nil
 	}
 }
 

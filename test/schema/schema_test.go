@@ -47,7 +47,7 @@ func claim(t *testing.T, change string) *unstructured.Unstructured {
 	if err := json.Unmarshal(j, &c); err != nil {
 		t.Fatalf("cannot read the change: %v", err)
 	}
-	return &unstructured.Unstructured{Object: merge(objs[0].Object, c).(map[string]any)} //nolint:forcetypeassert // It is a map that goes in.
+	return &unstructured.Unstructured{Object: merge(objs[0].Object, c).(map[string]any)}
 }
 
 // merge puts change over base: maps are merged, a list with one item is merged
@@ -335,7 +335,7 @@ func TestXRD(t *testing.T) {
 	}
 	versions, _, _ := unstructured.NestedSlice(objs[0].Object, "spec", "versions")
 	for _, v := range versions {
-		props, _, _ := unstructured.NestedMap(v.(map[string]any), "schema", "openAPIV3Schema", "properties") //nolint:forcetypeassert // The XRD was loaded.
+		props, _, _ := unstructured.NestedMap(v.(map[string]any), "schema", "openAPIV3Schema", "properties")
 		for name := range props {
 			if name != "spec" && name != "status" {
 				t.Errorf("the XRD carries %q", name)

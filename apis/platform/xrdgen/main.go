@@ -54,10 +54,10 @@ func run() error {
 			return errors.Wrapf(err, "cannot marshal the XRD %q", xrd.GetName())
 		}
 		dir := filepath.Join(out, c.Spec.Names.Singular)
-		if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // Source files are for everyone.
+		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return errors.Wrap(err, "cannot make the folder of the XRD")
 		}
-		if err := os.WriteFile(filepath.Join(dir, "definition.yaml"), y, 0o644); err != nil { //nolint:gosec // As above.
+		if err := os.WriteFile(filepath.Join(dir, "definition.yaml"), y, 0o644); err != nil {
 			return errors.Wrap(err, "cannot write the XRD")
 		}
 	}

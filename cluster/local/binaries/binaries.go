@@ -205,7 +205,7 @@ func (f family) ensure(ctx context.Context, src, dst string, log *progress.Log, 
 	if err != nil {
 		return fmt.Errorf("cannot create temporary folder: %w", err)
 	}
-	defer os.RemoveAll(tmp) //nolint:errcheck // Nothing is there after success.
+	defer os.RemoveAll(tmp)
 
 	done := log.Step("built %s (%s)", f.name, count)
 	stop := report(log, "building %s (%s)", f.name, count)
@@ -214,7 +214,7 @@ func (f family) ensure(ctx context.Context, src, dst string, log *progress.Log, 
 	if err != nil {
 		return err
 	}
-	if err := os.Chmod(tmp, 0o755); err != nil { //nolint:gosec // Programs, for every user.
+	if err := os.Chmod(tmp, 0o755); err != nil {
 		return fmt.Errorf("cannot open folder for reading: %w", err)
 	}
 	if err := os.Rename(tmp, dst); err != nil {

@@ -64,7 +64,7 @@ func copyTree(src, dst string) error {
 		if err != nil {
 			return fmt.Errorf("cannot read data file: %w", err)
 		}
-		if err := os.WriteFile(target, b, 0o644); err != nil { //nolint:gosec // Public data.
+		if err := os.WriteFile(target, b, 0o644); err != nil {
 			return fmt.Errorf("cannot write data file: %w", err)
 		}
 		return nil

@@ -128,7 +128,7 @@ func Run(ctx context.Context, o Options) error {
 		return fmt.Errorf("cannot start the local stack: %w", err)
 	}
 	closed := sync.OnceValue(st.Close)
-	defer closed() //nolint:errcheck // Returned below.
+	defer closed()
 
 	logs := filepath.Join(st.Dir(), "logs")
 	silence, err := quieten(filepath.Join(logs, "demo.log"))
@@ -303,7 +303,7 @@ func decisions(ctx context.Context, url string) ([]planned, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot read fleet's decisions: %w", err)
 	}
-	defer rsp.Body.Close() //nolint:errcheck // Read only.
+	defer rsp.Body.Close()
 	if rsp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("cannot read fleet's decisions: %s", rsp.Status)
 	}

@@ -82,7 +82,8 @@ func typed(ctx context.Context, c client.Client, name types.NamespacedName) (*pl
 // apply writes objects as kubectl apply --server-side does.
 func apply(ctx context.Context, c client.Client, objs ...client.Object) error {
 	for _, o := range objs {
-		if err := c.Patch(ctx, o, client.Apply, client.FieldOwner("demo"), client.ForceOwnership); err != nil { //nolint:staticcheck // Typed apply configurations do not exist for all of these.
+		//lint:ignore SA1019 Typed apply configurations do not exist for all of these.
+		if err := c.Patch(ctx, o, client.Apply, client.FieldOwner("demo"), client.ForceOwnership); err != nil {
 			return fmt.Errorf("cannot apply %s %s: %w", o.GetObjectKind().GroupVersionKind().Kind, o.GetName(), err)
 		}
 	}

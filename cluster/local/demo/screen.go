@@ -100,7 +100,7 @@ func (s *screen) line(colour, text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.erase()
-	fmt.Fprintf(s.out, "%s  %s\n", s.paint(cyan, stamp(time.Since(s.begin))), s.paint(colour, text)) //nolint:errcheck // A reader that went away is no reason to fail.
+	fmt.Fprintf(s.out, "%s  %s\n", s.paint(cyan, stamp(time.Since(s.begin))), s.paint(colour, text))
 	s.draw()
 }
 
@@ -110,7 +110,7 @@ func (s *screen) raw(text string) {
 	defer s.mu.Unlock()
 	s.erase()
 	s.pic.known = false
-	fmt.Fprint(s.out, text) //nolint:errcheck // See line.
+	fmt.Fprint(s.out, text)
 }
 
 // Write lets the stack report its progress through the screen, a line at a time.
@@ -139,14 +139,14 @@ func (s *screen) show(p picture) {
 	}
 	if text := figures(p); p.known && text != s.printed && time.Since(s.at) >= plainInterval {
 		s.printed, s.at = text, time.Now()
-		fmt.Fprintf(s.out, "%s  %s\n", stamp(time.Since(s.begin)), text) //nolint:errcheck // See line.
+		fmt.Fprintf(s.out, "%s  %s\n", stamp(time.Since(s.begin)), text)
 	}
 }
 
 // erase removes the panel from the terminal.
 func (s *screen) erase() {
 	if s.rows > 0 {
-		fmt.Fprintf(s.out, "\x1b[%dA\r\x1b[J", s.rows) //nolint:errcheck // See line.
+		fmt.Fprintf(s.out, "\x1b[%dA\r\x1b[J", s.rows)
 		s.rows = 0
 	}
 }
@@ -160,7 +160,7 @@ func (s *screen) draw() {
 		width = w
 	}
 	rows := s.panel(min(width-1, maxWidth))
-	fmt.Fprint(s.out, strings.Join(rows, "\n")+"\n") //nolint:errcheck // See line.
+	fmt.Fprint(s.out, strings.Join(rows, "\n")+"\n")
 	s.rows = len(rows)
 }
 

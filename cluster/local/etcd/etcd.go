@@ -92,7 +92,7 @@ func DeletePrefix(ctx context.Context, url, prefix string) error {
 	if err != nil {
 		return fmt.Errorf("cannot delete etcd prefix %s: %w", prefix, err)
 	}
-	defer rsp.Body.Close() //nolint:errcheck // Read only.
+	defer rsp.Body.Close()
 	if rsp.StatusCode != http.StatusOK {
 		msg, _ := io.ReadAll(io.LimitReader(rsp.Body, 1<<10))
 		return fmt.Errorf("cannot delete etcd prefix %s: %s: %s", prefix, rsp.Status, msg)

@@ -158,7 +158,7 @@ func handshake(t *testing.T, server, client *tls.Config) error {
 	if err != nil {
 		t.Fatalf("tls.Listen(...): %v", err)
 	}
-	defer l.Close() //nolint:errcheck // Only a test.
+	defer l.Close()
 	go func() {
 		conn, err := l.Accept()
 		if err != nil {
@@ -172,7 +172,7 @@ func handshake(t *testing.T, server, client *tls.Config) error {
 		t.Fatalf("net.Dial(...): %v", err)
 	}
 	c := tls.Client(conn, client)
-	defer c.Close() //nolint:errcheck // Only a test.
+	defer c.Close()
 	_, err = bufio.NewReader(c).ReadString('\n')
 	return err
 }

@@ -38,7 +38,7 @@ func Reserve() (int, error) {
 	mu.Lock()
 	defer mu.Unlock()
 	size := last - first + 1
-	offset := rand.IntN(size) //nolint:gosec // Only spreads the candidates.
+	offset := rand.IntN(size)
 	for i := range size {
 		port := first + (offset+i)%size
 		if _, ok := held[port]; ok || !free(port) {

@@ -223,7 +223,7 @@ func (p *Process) start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("cannot open log of %s: %w", p.spec.Name, err)
 	}
-	defer log.Close() //nolint:errcheck // The child has its own descriptor.
+	defer log.Close()
 
 	cmd := exec.Command(p.spec.Path, p.spec.Args...)
 	cmd.Env = append(os.Environ(), p.spec.Env...)

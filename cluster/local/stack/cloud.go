@@ -26,7 +26,7 @@ type Cloud struct {
 // The account of the simulated cloud. It protects nothing.
 const (
 	accessKeyID     = "LTAIlocalstack"
-	accessKeySecret = "local-stack-secret" //nolint:gosec // See above.
+	accessKeySecret = "local-stack-secret"
 )
 
 // Cloud returns how to reach the cloud simulator. Its Endpoint is empty if there

@@ -64,7 +64,7 @@ func supervise(o stack.Options, alive io.Reader, out *os.File) error {
 	if lock == nil {
 		return errTaken
 	}
-	defer lock.Close() //nolint:errcheck // The lock ends with the process anyway.
+	defer lock.Close()
 
 	self, err := process.IdentityOf(os.Getpid())
 	if err != nil {
@@ -73,7 +73,7 @@ func supervise(o stack.Options, alive io.Reader, out *os.File) error {
 	if err := (state{Supervisor: self}).write(o.Dir); err != nil {
 		return err
 	}
-	defer removeState(o.Dir) //nolint:errcheck // The next start does without.
+	defer removeState(o.Dir)
 
 	starting, abort := context.WithCancel(ctx)
 	defer abort()

@@ -45,7 +45,7 @@ func Up(ctx context.Context, o stack.Options, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	defer progress.Close() //nolint:errcheck // Read only.
+	defer progress.Close()
 	stop := context.AfterFunc(ctx, func() { _ = alive.Close() })
 	defer stop()
 	if _, err := io.Copy(out, progress); err != nil {
@@ -80,17 +80,17 @@ func launch(o stack.Options) (cmd *exec.Cmd, alive, progress *os.File, err error
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("cannot create log: %w", err)
 	}
-	defer log.Close() //nolint:errcheck // The supervisor has its own descriptor.
+	defer log.Close()
 	aliveR, aliveW, err := os.Pipe()
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("cannot make pipe: %w", err)
 	}
-	defer aliveR.Close() //nolint:errcheck // As above.
+	defer aliveR.Close()
 	progressR, progressW, err := os.Pipe()
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("cannot make pipe: %w", err)
 	}
-	defer progressW.Close() //nolint:errcheck // As above.
+	defer progressW.Close()
 
 	cmd = exec.Command(self, Command, string(options))
 	cmd.Stdout, cmd.Stderr = log, log

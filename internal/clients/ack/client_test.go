@@ -198,7 +198,7 @@ func TestClassify(t *testing.T) {
 			if err == nil {
 				t.Fatalf("\nReason: %s\nCreateCluster(...): want an error", tc.reason)
 			}
-			e, _ = err.(*cloud.Error) //nolint:errorlint // All errors of the client have this type.
+			e, _ = err.(*cloud.Error)
 			got := want{class: e.Class, field: e.Field, definite: cloud.Definite(err)}
 			if tc.want.text != "" {
 				got.text = err.Error()

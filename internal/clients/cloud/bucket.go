@@ -101,5 +101,5 @@ func (b *Bucket) Observe(err error) {
 	}
 	b.penalty = min(max(2*b.penalty, minPenalty), maxPenalty)
 	// Jitter keeps the callers from coming back all at once.
-	b.until = b.clock.Now().Add(b.penalty/2 + rand.N(b.penalty/2)) //nolint:gosec // No secret depends on it.
+	b.until = b.clock.Now().Add(b.penalty/2 + rand.N(b.penalty/2))
 }

@@ -13,6 +13,7 @@ import (
 	kerrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	toolscache "k8s.io/client-go/tools/cache"
@@ -275,7 +276,7 @@ func bindingKinds() []*metav1.PartialObjectMetadata {
 	out := make([]*metav1.PartialObjectMetadata, 0, 2)
 	for _, kind := range []string{workv1alpha2.ResourceKindResourceBinding, workv1alpha2.ResourceKindClusterResourceBinding} {
 		m := &metav1.PartialObjectMetadata{}
-		m.SetGroupVersionKind(workv1alpha2.SchemeGroupVersion.WithKind(kind))
+		m.SetGroupVersionKind(schema.GroupVersion(workv1alpha2.GroupVersion).WithKind(kind))
 		out = append(out, m)
 	}
 	return out

@@ -14,7 +14,7 @@ import (
 // Reason says in stable words why a call to an API server failed. Unlike the
 // error it has no addresses of sockets and nothing from credentials, so it can
 // be a condition that does not flap.
-func Reason(err error) string { //nolint:gocyclo // A flat list of causes.
+func Reason(err error) string {
 	var (
 		kc      *KubeconfigError
 		dns     *net.DNSError

@@ -64,7 +64,8 @@ func setup(mgr ctrl.Manager, o controller.Options, kind schema.GroupVersionKind,
 		UsageList: v1alpha1.ProviderConfigUsageListGroupVersionKind,
 	},
 		providerconfig.WithLogger(o.Logger.WithValues("controller", name)),
-		providerconfig.WithRecorder(event.NewAPIRecorder(mgr.GetEventRecorderFor(name), o.EventFilterFunctions...)), //nolint:staticcheck // crossplane-runtime has no recorder for the new API: crossplane/crossplane#7152.
+		//lint:ignore SA1019 crossplane-runtime has no recorder for the new API: crossplane/crossplane#7152.
+		providerconfig.WithRecorder(event.NewAPIRecorder(mgr.GetEventRecorderFor(name), o.EventFilterFunctions...)),
 	)
 	return ctrl.NewControllerManagedBy(mgr).
 		Named(name).

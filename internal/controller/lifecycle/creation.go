@@ -160,11 +160,9 @@ func (c *Creation) find(ctx context.Context, mg resource.Managed, find FindFn) (
 
 // Persist the external name of something that was found.
 func (c *Creation) Persist(ctx context.Context, mg resource.Managed, id string) error {
-	//nolint:forcetypeassert // A copy of a managed resource is one.
 	after := mg.DeepCopyObject().(resource.Managed)
 	meta.SetExternalName(after, id)
 	meta.AddAnnotations(after, map[string]string{AnnotationCreateUnknown: ""})
-	//nolint:forcetypeassert // A copy of a managed resource is one.
 	before := mg.DeepCopyObject().(resource.Managed)
 	if err := c.Kube.Patch(ctx, after, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
 		return errors.Wrap(err, "cannot save the external name")

@@ -205,7 +205,8 @@ func TestPace(t *testing.T) {
 		after  time.Duration
 		want   reconcile.Result
 	}{
-		"Backoff": {reason: "A step of a deletion does not wait for the back-off.", inner: reconcile.Result{Requeue: true}, after: time.Second, want: reconcile.Result{RequeueAfter: time.Second}}, //nolint:staticcheck // The managed reconciler uses it.
+		//lint:ignore SA1019 The managed reconciler uses it.
+		"Backoff": {reason: "A step of a deletion does not wait for the back-off.", inner: reconcile.Result{Requeue: true}, after: time.Second, want: reconcile.Result{RequeueAfter: time.Second}},
 		"Hold":    {reason: "An error that needs a person waits longer than the poll.", inner: reconcile.Result{RequeueAfter: time.Second}, after: time.Minute, want: reconcile.Result{RequeueAfter: time.Minute}},
 		"None":    {reason: "Without a wish the reconciler chooses.", inner: reconcile.Result{RequeueAfter: time.Second}, want: reconcile.Result{RequeueAfter: time.Second}},
 		"Gone":    {reason: "A resource that is gone does not come back.", after: time.Second},

@@ -126,7 +126,7 @@ func (p *Poller) poll(ctx context.Context) {
 			defer cancel()
 			// An error is no news. The resource's own reconcile will report it.
 			if done, err := w.done(ctx); err != nil || !done {
-				return nil //nolint:nilerr // See above.
+				return nil
 			}
 			p.mu.Lock()
 			if p.watched[nn].task == w.task {

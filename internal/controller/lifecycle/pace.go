@@ -61,7 +61,7 @@ func Jitter(d time.Duration) time.Duration {
 	if d < 10 {
 		return d
 	}
-	return d - d/20 + rand.N(d/10) //nolint:gosec // No secret depends on it.
+	return d - d/20 + rand.N(d/10)
 }
 
 // Holds keep what has failed for good from being tried again at once. They are
@@ -101,7 +101,9 @@ func (h *Holds) Note(uid types.UID, key string, err error) error {
 
 // Held returns the error that the same call ended with a short while ago, and
 // how long it is believed.
-func (h *Holds) Held(uid types.UID, key string) (error, time.Duration) { //nolint:revive // The error is the value.
+//
+//lint:ignore ST1008 The error is the value.
+func (h *Holds) Held(uid types.UID, key string) (error, time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	o, ok := h.of[uid]

@@ -33,7 +33,6 @@ type quietStatus struct {
 }
 
 func (s quietStatus) Update(ctx context.Context, obj client.Object, opts ...client.SubResourceUpdateOption) error {
-	//nolint:forcetypeassert // The copy of an object is one.
 	was := reflect.New(reflect.TypeOf(obj).Elem()).Interface().(client.Object)
 	// The read is from the cache. It says nothing if it is older or newer than
 	// what was reconciled.
@@ -47,7 +46,6 @@ func (s quietStatus) Update(ctx context.Context, obj client.Object, opts ...clie
 // withMeta returns a copy of obj with the metadata of was: an update of the
 // status does not change metadata.
 func withMeta(obj, was client.Object) client.Object {
-	//nolint:forcetypeassert // The copy of an object is one.
 	c := obj.DeepCopyObject().(client.Object)
 	c.GetObjectKind().SetGroupVersionKind(was.GetObjectKind().GroupVersionKind())
 	c.SetLabels(was.GetLabels())

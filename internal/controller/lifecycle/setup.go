@@ -58,7 +58,8 @@ func NewRequeue() *handler.EventHandler {
 // Recorder of events of a controller.
 func Recorder(mgr ctrl.Manager, kind schema.GroupVersionKind, o controller.Options) event.Recorder {
 	name := managed.ControllerName(kind.GroupKind().String())
-	return event.NewAPIRecorder(mgr.GetEventRecorderFor(name), o.EventFilterFunctions...) //nolint:staticcheck // crossplane-runtime has no recorder for the new API: crossplane/crossplane#7152.
+	//lint:ignore SA1019 crossplane-runtime has no recorder for the new API: crossplane/crossplane#7152.
+	return event.NewAPIRecorder(mgr.GetEventRecorderFor(name), o.EventFilterFunctions...)
 }
 
 // Setup adds the controller to the manager.

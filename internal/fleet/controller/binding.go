@@ -164,7 +164,7 @@ func encode(s scheduler.State) (string, error) {
 	if s.IsZero() {
 		return "", nil
 	}
-	for _, t := range []**time.Time{&s.RoomSince, &s.ExcessSince, &s.NotBefore} {
+	for _, t := range []**time.Time{&s.RoomSince, &s.GrownSince, &s.ExcessSince, &s.NotBefore} {
 		if *t != nil {
 			u := (*t).UTC()
 			*t = &u

@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/component-helpers/resource"
@@ -23,7 +24,7 @@ func (r *round) returnHome(w *work) error {
 		}
 	}
 	if cloud == 0 {
-		w.state.RoomSince, w.state.Room = nil, 0
+		w.state.noRoom()
 		if w.state.NotBefore != nil && !w.state.NotBefore.After(r.in.Now) {
 			w.state.NotBefore = nil
 		}
@@ -35,7 +36,7 @@ func (r *round) returnHome(w *work) error {
 	}
 	if w.unmet > 0 || w.waiting > 0 || total(w.target) != w.Replicas {
 		// Replicas that have no place come first, and they found none.
-		w.state.RoomSince, w.state.Room = nil, 0
+		w.state.noRoom()
 		return nil
 	}
 	found := map[string]int32{}
@@ -46,19 +47,16 @@ func (r *round) returnHome(w *work) error {
 			return err
 		}
 	}
+	window := w.pool.StabilizationWindow
+	w.state.sawRoom(r.in.Now, room, window)
 	if room <= 0 {
-		w.state.RoomSince, w.state.Room = nil, 0
 		return nil
 	}
-	if w.state.RoomSince == nil {
-		w.state.RoomSince, w.state.Room = at(r.in.Now), room
-	}
-	w.state.Room = min(w.state.Room, room)
 	if w.state.NotBefore != nil && w.state.NotBefore.After(r.in.Now) {
 		r.wake(*w.state.NotBefore)
 		return nil
 	}
-	if due := w.state.RoomSince.Add(w.pool.StabilizationWindow); due.After(r.in.Now) && !w.Rebalance {
+	if due := w.state.roomDue(window); due.After(r.in.Now) && !w.Rebalance {
 		r.wake(due)
 		return nil
 	}
@@ -73,11 +71,68 @@ func (r *round) returnHome(w *work) error {
 	w.returning = true
 	w.state.NotBefore = nil
 	w.state.ExcessSince = at(r.in.Now)
-	if w.state.Room -= w.moving; w.state.Room <= 0 {
-		w.state.RoomSince, w.state.Room = nil, 0
-	}
+	w.state.tookRoom(w.moving)
 	r.wake(r.in.Now.Add(r.in.Settings.MoveTimeout))
 	return nil
+}
+
+// noRoom ends the window.
+func (s *State) noRoom() {
+	s.RoomSince, s.Room, s.GrownSince, s.Grown = nil, 0, nil, 0
+}
+
+// sawRoom books the room at home that was seen. Room that has been there for a
+// window is never more than the least that was seen in it, so what became free
+// later is booked apart, with a window of its own. Only growth by a quarter is:
+// lesser changes come and go with every pod, and each would be written.
+func (s *State) sawRoom(now time.Time, room int32, window time.Duration) {
+	if room <= 0 {
+		s.noRoom()
+		return
+	}
+	if s.RoomSince == nil {
+		s.noRoom()
+		s.RoomSince, s.Room = at(now), room
+	}
+	s.Room, s.Grown = min(s.Room, room), min(s.Grown, room)
+	s.tidyRoom()
+	if base := max(s.Room, s.Grown); room >= base+max(1, base/4) {
+		s.GrownSince, s.Grown = at(now), room
+	}
+	if s.GrownSince != nil && !s.GrownSince.Add(window).After(now) {
+		s.promoteRoom()
+	}
+}
+
+// roomDue is when the room may be used. What became free soon after the first,
+// such as the pods of one rollout, is waited for so that all move together.
+func (s *State) roomDue(window time.Duration) time.Time {
+	if s.GrownSince != nil && s.GrownSince.Sub(*s.RoomSince) <= window/4 {
+		return s.GrownSince.Add(window)
+	}
+	return s.RoomSince.Add(window)
+}
+
+// tookRoom books replicas that move home.
+func (s *State) tookRoom(n int32) {
+	s.Room -= n
+	s.Grown -= n
+	s.tidyRoom()
+	if s.Room <= 0 {
+		s.promoteRoom()
+	}
+}
+
+// tidyRoom forgets growth that is none any more.
+func (s *State) tidyRoom() {
+	if s.Grown <= s.Room || s.Grown <= 0 {
+		s.GrownSince, s.Grown = nil, 0
+	}
+}
+
+// promoteRoom makes the later window the only one.
+func (s *State) promoteRoom() {
+	s.RoomSince, s.Room, s.GrownSince, s.Grown = s.GrownSince, s.Grown, nil, 0
 }
 
 // drains reports whether the binding still has replicas in a draining member.

@@ -109,6 +109,77 @@ func TestReturnHome(t *testing.T) {
 	}
 }
 
+// TestReturnHomeGrowth: what became free together moves together, and what
+// became free later when it has been so for a window.
+func TestReturnHomeGrowth(t *testing.T) {
+	type look struct {
+		After time.Duration
+		// Busy nodes of the self-built member, each with room for two.
+		Busy int
+		// Home replicas after the look.
+		Home int32
+	}
+	cases := map[string]struct {
+		reason string
+		looks  []look
+	}{
+		"Soon": {
+			reason: "Room that grows soon after the first is waited for, and all move at once",
+			looks:  []look{{0, 3, 0}, {time.Minute, 0, 0}, {4 * time.Minute, 0, 0}, {time.Minute, 0, 6}},
+		},
+		"Later": {
+			reason: "What became free later does not hold what was free before, and is not waited for twice",
+			looks:  []look{{0, 3, 0}, {2 * time.Minute, 0, 0}, {3 * time.Minute, 0, 2}, {time.Minute, 0, 2}, {time.Minute, 0, 6}},
+		},
+		"Passing": {
+			reason: "Room that went again is not used",
+			looks:  []look{{0, 3, 0}, {2 * time.Minute, 0, 0}, {2 * time.Minute, 3, 0}, {time.Minute, 3, 2}, {2 * time.Minute, 3, 2}},
+		},
+		"Waves": {
+			reason: "Room that comes and goes has its window from the last time it came, and holds nothing up",
+			looks:  []look{{0, 3, 0}, {time.Minute, 0, 0}, {time.Minute, 3, 0}, {time.Minute, 0, 0}, {2 * time.Minute, 0, 2}, {3 * time.Minute, 0, 6}},
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			w := newTester(t)
+			w.in.Settings.StepPercent = 100
+			w.in.Pools[0].HeadroomPercent = 0
+			w.member("idc-a", 0, nodes(4, "a", "8")...)
+			w.member("ack", 1, nodes(4, "c", "8")...)
+			w.binding("web", 6, "3", targetsOf{"ack": 6})
+			w.run("ack", "web", "3", 6, true)
+			var got []look
+			for _, l := range tc.looks {
+				w.in.Now = w.in.Now.Add(l.After)
+				var kept []*corev1.Pod
+				for _, p := range w.pods["idc-a"] {
+					if p.Labels["app"] == "web" {
+						kept = append(kept, p)
+					}
+				}
+				w.pods["idc-a"] = nil
+				for range l.Busy {
+					w.place("idc-a", "neighbour", "8", true)
+				}
+				for range kept {
+					w.place("idc-a", "web", "3", true)
+				}
+				// The second look after the move sees it done.
+				for range 2 {
+					out := w.round()
+					w.apply(out, "3", true)
+				}
+				l.Home = w.in.Bindings[0].Assigned["idc-a"]
+				got = append(got, l)
+			}
+			if diff := cmp.Diff(tc.looks, got); diff != "" {
+				t.Errorf("\nReason: %s\n-want, +got:\n%s", tc.reason, diff)
+			}
+		})
+	}
+}
+
 func TestReturnHomeHeadroom(t *testing.T) {
 	w := newTester(t)
 	w.in.Pools[0].HeadroomPercent = 50

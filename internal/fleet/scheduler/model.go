@@ -139,6 +139,10 @@ type State struct {
 	RoomSince *time.Time `json:"roomSince,omitempty"`
 	// Room is the smallest number of replicas there was room for since then.
 	Room int32 `json:"room,omitempty"`
+	// GrownSince and Grown are the same for room that became free later: Grown
+	// is more than Room.
+	GrownSince *time.Time `json:"grownSince,omitempty"`
+	Grown      int32      `json:"grown,omitempty"`
 	// ExcessSince is since when more replicas are assigned than wanted,
 	// waiting for substitutes to become Ready.
 	ExcessSince *time.Time `json:"excessSince,omitempty"`
@@ -149,12 +153,12 @@ type State struct {
 
 // IsZero reports whether there is nothing to remember.
 func (s State) IsZero() bool {
-	return s.RoomSince == nil && s.Room == 0 && s.ExcessSince == nil && s.NotBefore == nil
+	return s.Equal(State{})
 }
 
 // Equal compares two states.
 func (s State) Equal(o State) bool {
-	return same(s.RoomSince, o.RoomSince) && s.Room == o.Room && same(s.ExcessSince, o.ExcessSince) && same(s.NotBefore, o.NotBefore)
+	return same(s.RoomSince, o.RoomSince) && s.Room == o.Room && same(s.GrownSince, o.GrownSince) && s.Grown == o.Grown && same(s.ExcessSince, o.ExcessSince) && same(s.NotBefore, o.NotBefore)
 }
 
 func same(a, b *time.Time) bool {

@@ -258,8 +258,8 @@ func (s *Server) viewCluster(k *cluster) clusterView {
 			endpoints["api_server_endpoint"] = k.backend.Endpoint()
 		}
 	}
-	url, _ := json.Marshal(endpoints)                                                                                                    //nolint:errchkjson // A map of strings.
-	meta, _ := json.Marshal(map[string]any{"RRSAConfig": map[string]any{"enabled": k.rrsa}, "Timezone": k.spec.Timezone, "Addons": nil}) //nolint:errchkjson // Plain values.
+	url, _ := json.Marshal(endpoints)
+	meta, _ := json.Marshal(map[string]any{"RRSAConfig": map[string]any{"enabled": k.rrsa}, "Timezone": k.spec.Timezone, "Addons": nil})
 	mode := "vpc"
 	_, vsw, _ := s.VSwitch(k.region, k.spec.VSwitchIDs[0])
 	return clusterView{

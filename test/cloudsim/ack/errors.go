@@ -50,7 +50,7 @@ func quotaExceeded(what string, limit int) *apiError {
 func writeJSON(w http.ResponseWriter, status int, body any) {
 	var b []byte
 	if body != nil {
-		b, _ = json.Marshal(body) //nolint:errchkjson // Bodies are plain structs and maps.
+		b, _ = json.Marshal(body)
 	}
 	writeBytes(w, status, "application/json;charset=utf-8", b)
 }

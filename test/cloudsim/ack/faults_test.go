@@ -279,7 +279,7 @@ func TestThrottle(t *testing.T) {
 	for range 5 {
 		_, err := s.cs.DescribeUserQuota()
 		got[code(err)]++
-		if e, ok := err.(*tea.SDKError); ok { //nolint:errorlint // The SDK returns it unwrapped.
+		if e, ok := err.(*tea.SDKError); ok {
 			status = tea.IntValue(e.StatusCode)
 		}
 	}

@@ -157,7 +157,7 @@ func (s *Server) defaultNodePool(k *cluster, f *faults.Rule) {
 
 func toSpec(raw map[string]any) nodePoolSpec {
 	var q nodePoolSpec
-	b, _ := json.Marshal(raw) //nolint:errchkjson // It came from JSON.
+	b, _ := json.Marshal(raw)
 	_ = json.Unmarshal(b, &q) // Validated before.
 	return q
 }
@@ -204,7 +204,7 @@ func (s *Server) viewPool(p *nodePool) nodePoolView {
 		"scaling_group": map[string]any{"scaling_group_id": p.group, "security_group_id": p.cluster.securityGroup},
 	})
 	delete(body, "count")
-	group := body["scaling_group"].(map[string]any) //nolint:forcetypeassert // It was merged in above.
+	group := body["scaling_group"].(map[string]any)
 	delete(group, "login_password")
 	delete(group, "desired_size")
 	if !p.spec.AutoScaling.Enable {

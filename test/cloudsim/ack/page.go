@@ -69,7 +69,7 @@ func decode(c *call, into any) error {
 		return invalid("Body", "the request body is missing")
 	}
 	if err := json.Unmarshal(c.body, into); err != nil {
-		if te, ok := err.(*json.UnmarshalTypeError); ok { //nolint:errorlint // Unmarshal returns it unwrapped.
+		if te, ok := err.(*json.UnmarshalTypeError); ok {
 			return invalid(te.Field, "%s must not be a %s", te.Field, te.Value)
 		}
 		return invalid("Body", "the request body is not valid JSON: %v", err)

@@ -197,7 +197,7 @@ func (s *Server) Reset() {
 		if k.backend != nil {
 			b := k.backend
 			if s.Backend.Blocking() {
-				go b.Delete(s.ctx) //nolint:errcheck // Nobody waits for it.
+				go b.Delete(s.ctx)
 			} else {
 				_ = b.Delete(s.ctx)
 			}

@@ -32,7 +32,7 @@ type Server struct {
 	verifier *signature.Verifier
 	routes   []route
 	log      *slog.Logger
-	ctx      context.Context //nolint:containedctx // Bounds the work of backends.
+	ctx      context.Context
 
 	mu       sync.Mutex
 	epoch    int
@@ -277,7 +277,7 @@ func (s *Server) beforeBroken(w *response, c *call) bool {
 // answer a call, unless a fault spoils the answer.
 func (s *Server) answer(w *response, c *call, status int, reply any, err error) {
 	if err != nil {
-		e, ok := err.(*apiError) //nolint:errorlint // Handlers return it unwrapped.
+		e, ok := err.(*apiError)
 		if !ok {
 			e = fail(http.StatusInternalServerError, "InternalError", "%v", err)
 		}
@@ -291,7 +291,7 @@ func (s *Server) answer(w *response, c *call, status int, reply any, err error) 
 		return
 	}
 	if f := s.take(faults.TruncateBody, c); f != nil {
-		b, _ := json.Marshal(reply) //nolint:errchkjson // Replies are plain structs and maps.
+		b, _ := json.Marshal(reply)
 		w.truncate(status, b)
 		return
 	}
@@ -341,7 +341,7 @@ func (w *response) truncate(status int, b []byte) {
 	if err != nil {
 		return
 	}
-	defer conn.Close() //nolint:errcheck // It is broken on purpose.
+	defer conn.Close()
 	res := http.Response{StatusCode: status, ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{"Content-Type": {"application/json"}}, ContentLength: int64(len(b)), Body: io.NopCloser(bytes.NewReader(b))}
 	var out bytes.Buffer
 	_ = res.Write(&out)

@@ -13,7 +13,7 @@ var profiles = []string{"Default", "Edge", "Serverless", "Lingjun", "Acs"}
 
 // validateCluster checks the body of CreateCluster as far as ACK is known to,
 // and fills in defaults.
-func (s *Server) validateCluster(raw []byte, q *createClusterRequest) error { //nolint:gocyclo // A list of checks.
+func (s *Server) validateCluster(raw []byte, q *createClusterRequest) error {
 	if s.Config.Switches.RejectDeprecated {
 		var fields map[string]json.RawMessage
 		_ = json.Unmarshal(raw, &fields)

@@ -2,8 +2,8 @@ package signature
 
 import (
 	"crypto/hmac"
-	"crypto/md5"  //nolint:gosec // Content-MD5 is what the protocol has.
-	"crypto/sha1" //nolint:gosec // HMAC-SHA1 is what the protocol has.
+	"crypto/md5"
+	"crypto/sha1"
 	"encoding/base64"
 	"net/http"
 	"sort"
@@ -23,7 +23,7 @@ func parseROA(r *http.Request, body []byte, auth string) (claim, *Failure) {
 		return claim{akid: akid}, &Failure{Status: http.StatusBadRequest, Code: "InvalidTimeStamp.Format", Message: "Specified time stamp or date value is not well formatted."}
 	}
 	if want := r.Header.Get("Content-MD5"); want != "" {
-		sum := md5.Sum(body) //nolint:gosec // See above.
+		sum := md5.Sum(body)
 		if base64.StdEncoding.EncodeToString(sum[:]) != want {
 			return claim{akid: akid}, &Failure{Status: http.StatusBadRequest, Code: "ContentMD5NotMatched", Message: "Specified Content-MD5 does not match the request body."}
 		}

@@ -114,7 +114,7 @@ func older() vendor {
 		if token != "" {
 			c, err = sdk.NewClientWithOptions("cn-hangzhou", sdk.NewConfig(), credentials.NewStsTokenCredential(id, secret, token))
 		} else {
-			c, err = sdk.NewClientWithAccessKey("cn-hangzhou", id, secret)
+			c, err = sdk.NewClientWithOptions("cn-hangzhou", sdk.NewConfig(), credentials.NewAccessKeyCredential(id, secret))
 		}
 		if err != nil {
 			t.Fatal(err)

@@ -26,7 +26,7 @@ import (
 // Account of the simulated cloud.
 const (
 	AccessKeyID     = "LTAIsimtest"
-	AccessKeySecret = "simtest-secret" //nolint:gosec // It protects nothing.
+	AccessKeySecret = "simtest-secret"
 )
 
 // Options of a simulator. Zero values give the default configuration, clusters

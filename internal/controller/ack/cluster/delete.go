@@ -45,7 +45,10 @@ func (e *external) delete(ctx context.Context, cr *v1alpha1.Cluster, cl *ack.Clu
 	if wait, err := e.waitForOthers(ctx, cr, cl); err != nil || wait {
 		return err
 	}
-	if cr.Status.AtProvider.Operation != nil && cl.State != ack.ClusterInitial {
+	// Deletion is tried on a cluster that is being built; one that failed waits
+	// for no task.
+	underWay := cl.State != ack.ClusterInitial && cl.State != ack.ClusterFailed && cl.State != ack.ClusterDeleteFailed
+	if cr.Status.AtProvider.Operation != nil && underWay {
 		cr.SetConditions(lifecycle.DeletionGoesOn("Waiting for the operation that is under way"))
 		return nil
 	}

@@ -274,14 +274,14 @@ const (
 )
 
 // input of CreateCluster. There are no nodes in it: ACK would put them into a
-// pool of its own.
+// pool of its own. Deletion protection follows when the cluster runs: one that
+// could not be built takes no changes, and could never be deleted.
 func input(cr *v1alpha1.Cluster) ack.ClusterInput {
 	p := cr.Spec.ForProvider
 	in := ack.ClusterInput{
 		Name: ackcontroller.Name(cr), VPCID: p.VPCID, VSwitchIDs: p.VSwitchIDs, PodVSwitchIDs: p.PodVSwitchIDs,
 		ServiceCIDR: p.ServiceCIDR, NodeCIDRMask: p.NodeCIDRMask, Spec: p.ClusterSpec, KubernetesVersion: p.KubernetesVersion,
-		PublicEndpoint: p.EndpointPublicAccess, SNATEntry: p.SNATEntry, DeletionProtection: p.DeletionProtection,
-		Tags: ackcontroller.Tags(cr, p.Tags),
+		PublicEndpoint: p.EndpointPublicAccess, SNATEntry: p.SNATEntry, Tags: ackcontroller.Tags(cr, p.Tags),
 	}
 	network := addonTerway
 	if len(p.PodVSwitchIDs) == 0 {

@@ -128,7 +128,7 @@ func (e *external) waitForOthers(ctx context.Context, cr *v1alpha1.NodePool) (bo
 	billed, err := kube.ReleaseBilled(ctx, k)
 	if err != nil {
 		cr.SetConditions(lifecycle.DeletionBlocked(lifecycle.ReasonBlocked, "The API server of the cluster does not answer"))
-		return true, nil //nolint:nilerr // The condition says it. The next pass asks again.
+		return true, nil
 	}
 	// Volumes that are in use go when the pods do, which is when nodes are
 	// drained.

@@ -115,7 +115,7 @@ func (e *external) get(ctx context.Context, r karmada.Getter, name string) (*fle
 	twin := &fleetv1alpha1.CapacityPlan{}
 	err := r.Get(ctx, types.NamespacedName{Name: name}, twin)
 	if kerrors.IsNotFound(err) {
-		return nil, nil //nolint:nilnil // Absence is an answer.
+		return nil, nil
 	}
 	return twin, errors.Wrapf(err, "cannot get CapacityPlan %q in the Karmada API", name)
 }

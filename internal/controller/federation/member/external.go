@@ -11,6 +11,7 @@ import (
 	kerrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -84,7 +85,7 @@ func (e *external) cluster(ctx context.Context, r karmada.Getter, name string) (
 	cl := &clusterv1alpha1.Cluster{}
 	err := r.Get(ctx, types.NamespacedName{Name: name}, cl)
 	if kerrors.IsNotFound(err) {
-		return nil, nil //nolint:nilnil // Absence is an answer.
+		return nil, nil
 	}
 	if err != nil {
 		return nil, errors.Wrapf(err, "cannot get Karmada Cluster %q", name)
@@ -324,7 +325,7 @@ func (e *external) join(ctx context.Context, mg *v1alpha1.Member) error {
 		if len(s.GetOwnerReferences()) == 1 && s.GetOwnerReferences()[0].UID == cl.GetUID() {
 			continue
 		}
-		s.SetOwnerReferences([]metav1.OwnerReference{*metav1.NewControllerRef(cl, clusterv1alpha1.SchemeGroupVersion.WithKind("Cluster"))})
+		s.SetOwnerReferences([]metav1.OwnerReference{*metav1.NewControllerRef(cl, schema.GroupVersion(clusterv1alpha1.GroupVersion).WithKind("Cluster"))})
 		if err := e.conn.Client.Update(ctx, s); err != nil {
 			return errors.Wrap(err, "cannot make the Karmada Cluster own its credentials")
 		}

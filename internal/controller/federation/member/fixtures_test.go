@@ -203,7 +203,6 @@ func executionSpace(terminating bool) *corev1.Namespace {
 type world struct {
 	host, karmada client.Client
 	member        *kfake.Clientset
-	dialErr       error
 	clock         *testclock.FakePassiveClock
 	e             *external
 }

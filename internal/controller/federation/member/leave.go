@@ -120,11 +120,11 @@ func (e *external) provedGone(ctx context.Context, mg *v1alpha1.Member, cl *clus
 	}
 	c, err := e.dial(a.config)
 	if err != nil {
-		return false, false, nil //nolint:nilerr // It is out of reach.
+		return false, false, nil
 	}
 	id, err := clusterID(ctx, c)
 	if err != nil {
-		return false, false, nil //nolint:nilerr // It is out of reach.
+		return false, false, nil
 	}
 	return id != cl.Spec.ID, id == cl.Spec.ID, nil
 }
@@ -144,7 +144,7 @@ func (e *external) drain(ctx context.Context, mg *v1alpha1.Member, cl *clusterv1
 	if err != nil {
 		return err
 	}
-	d.Bindings, d.Replicas = int32(len(bs)), 0 //nolint:gosec // Never more than fit.
+	d.Bindings, d.Replicas = int32(len(bs)), 0
 	for _, b := range bs {
 		d.Replicas += b.replicas(name)
 	}
@@ -466,11 +466,11 @@ func (e *external) left(ctx context.Context, mg *v1alpha1.Member, absent bool) e
 
 	a, err := e.access.read(ctx, mg)
 	if err != nil {
-		return nil //nolint:nilerr // Without a kubeconfig there is nothing to clean up with.
+		return nil
 	}
 	c, err := e.dial(a.config)
 	if err != nil {
-		return nil //nolint:nilerr // Out of reach.
+		return nil
 	}
 	// Errors are left alone: a member that leaves because it is dead, or whose
 	// kubeconfig was withdrawn, must not hold the Member.

@@ -11,6 +11,7 @@ import (
 	workv1alpha2 "github.com/karmada-io/karmada/pkg/apis/work/v1alpha2"
 	kerrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -89,7 +90,7 @@ func (e *external) get(ctx context.Context, name string) (*policyv1alpha1.Cluste
 	cpp := &policyv1alpha1.ClusterPropagationPolicy{}
 	err := e.conn.Live.Get(ctx, types.NamespacedName{Name: name}, cpp)
 	if kerrors.IsNotFound(err) {
-		return nil, nil //nolint:nilnil // Absence is an answer.
+		return nil, nil
 	}
 	return cpp, errors.Wrapf(err, "cannot get ClusterPropagationPolicy %q", name)
 }
@@ -171,14 +172,14 @@ func (e *external) count(ctx context.Context, mg *v1alpha1.PlacementPolicy, main
 		return nil
 	}
 	l := &metav1.PartialObjectMetadataList{}
-	l.SetGroupVersionKind(workv1alpha2.SchemeGroupVersion.WithKind(workv1alpha2.ResourceKindResourceBinding + "List"))
+	l.SetGroupVersionKind(schema.GroupVersion(workv1alpha2.GroupVersion).WithKind(workv1alpha2.ResourceKindResourceBinding + "List"))
 	token := ""
 	for {
 		err := e.conn.Live.List(ctx, l, client.MatchingLabels{policyv1alpha1.ClusterPropagationPolicyPermanentIDLabel: id}, client.Limit(pageSize), client.Continue(token))
 		if err != nil {
 			return errors.Wrap(err, "cannot list ResourceBindings")
 		}
-		mg.Status.AtProvider.Bindings += int32(len(l.Items)) //nolint:gosec // At most a page.
+		mg.Status.AtProvider.Bindings += int32(len(l.Items))
 		if token = l.GetContinue(); token == "" {
 			return nil
 		}

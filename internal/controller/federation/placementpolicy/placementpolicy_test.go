@@ -138,7 +138,7 @@ func TestPolicies(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			want, err := os.ReadFile(file) //nolint:gosec // A golden file.
+			want, err := os.ReadFile(file)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -94,7 +94,8 @@ func Setup(mgr ctrl.Manager, o controller.Options, fo Options, of client.Object,
 			}
 			return poll
 		}),
-		managed.WithRecorder(event.NewAPIRecorder(mgr.GetEventRecorderFor(name), o.EventFilterFunctions...)), //nolint:staticcheck // crossplane-runtime has no recorder for the new API: crossplane/crossplane#7152.
+		//lint:ignore SA1019 crossplane-runtime has no recorder for the new API: crossplane/crossplane#7152.
+		managed.WithRecorder(event.NewAPIRecorder(mgr.GetEventRecorderFor(name), o.EventFilterFunctions...)),
 		// The external name is the name in Karmada, so an interrupted creation
 		// can just be repeated.
 		managed.WithDeterministicExternalName(true),

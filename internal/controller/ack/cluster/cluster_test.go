@@ -1,0 +1,366 @@
+package cluster
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	corev1 "k8s.io/api/core/v1"
+	kerrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes"
+	k8sfake "k8s.io/client-go/kubernetes/fake"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	k8stesting "k8s.io/client-go/testing"
+	testclock "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	"github.com/crossplane/crossplane-runtime/v2/pkg/event"
+	"github.com/crossplane/crossplane-runtime/v2/pkg/meta"
+	"github.com/crossplane/crossplane-runtime/v2/pkg/reconciler/managed"
+	xpv2 "github.com/crossplane/crossplane/apis/v2/core/v2"
+
+	"regionpool.io/provider-regionpool/apis"
+	"regionpool.io/provider-regionpool/apis/ack/v1alpha1"
+	federationv1alpha1 "regionpool.io/provider-regionpool/apis/federation/v1alpha1"
+	"regionpool.io/provider-regionpool/internal/clients/ack"
+	ackfake "regionpool.io/provider-regionpool/internal/clients/ack/fake"
+	"regionpool.io/provider-regionpool/internal/clients/cloud"
+	"regionpool.io/provider-regionpool/internal/clients/kube"
+	ackcontroller "regionpool.io/provider-regionpool/internal/controller/ack"
+	"regionpool.io/provider-regionpool/internal/controller/lifecycle"
+)
+
+var now = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+const uid = "0123456789abcdef"
+
+var ours = map[string]string{v1alpha1.TagOwner: uid}
+
+type modifier func(*v1alpha1.Cluster)
+
+func cluster(ms ...modifier) *v1alpha1.Cluster {
+	cidr := "10.0.0.0/16"
+	cr := &v1alpha1.Cluster{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "c", UID: uid, Generation: 1},
+		Spec: v1alpha1.ClusterSpec{ForProvider: v1alpha1.ClusterParameters{
+			Region: "cn-test", VPCID: "vpc-1", VSwitchIDs: []string{"vsw-1"}, ContainerCIDR: &cidr,
+		}},
+	}
+	for _, m := range ms {
+		m(cr)
+	}
+	return cr
+}
+
+func named(cr *v1alpha1.Cluster) { meta.SetExternalName(cr, "c1") }
+
+func deleted(cr *v1alpha1.Cluster) {
+	at := metav1.NewTime(now.Add(-time.Minute))
+	cr.DeletionTimestamp, cr.Finalizers = &at, []string{"finalizer.managedresource.crossplane.io"}
+}
+
+func protected(cr *v1alpha1.Cluster) { cr.Spec.ForProvider.DeletionProtection = true }
+
+func gone(string) (*ack.Cluster, error) {
+	return nil, &cloud.Error{Class: cloud.Gone, Operation: "DescribeClusterDetail", Code: ack.CodeClusterNotFound, Status: 404}
+}
+
+func state(s string, ms ...func(*ack.Cluster)) func(string) (*ack.Cluster, error) {
+	return func(id string) (*ack.Cluster, error) {
+		cl := &ack.Cluster{ID: id, State: s, Tags: ours}
+		for _, m := range ms {
+			m(cl)
+		}
+		return cl, nil
+	}
+}
+
+func newExternal(t *testing.T, api ack.API, member kubernetes.Interface, objs ...client.Object) *external {
+	t.Helper()
+	s := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, apis.AddToScheme} {
+		if err := add(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := testclock.NewFakeClock(now)
+	host := fake.NewClientBuilder().WithScheme(s).WithObjects(objs...).Build()
+	return &external{
+		Options: &ackcontroller.Options{
+			PollInProgress: time.Second, ListLag: 15 * time.Second, Recheck: time.Minute, Patience: time.Minute, Clock: c,
+			Kubeconfigs: ack.NewKubeconfigs(c),
+			Kube:        kube.NewClients(c, func([]byte) (kubernetes.Interface, error) { return member, nil }),
+		},
+		api: api, kube: host,
+		creation: &lifecycle.Creation{Kube: host, Lag: 15 * time.Second, Clock: c},
+		poller:   &lifecycle.Poller{Clock: c}, pace: &lifecycle.Pace{},
+		holds:  &lifecycle.Holds{Recheck: time.Minute, Clock: c},
+		record: event.NewNopRecorder(),
+	}
+}
+
+// member is an API server that answers.
+func member(objs ...runtime.Object) *k8sfake.Clientset {
+	return k8sfake.NewClientset(append(objs, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: metav1.NamespaceSystem}})...)
+}
+
+func TestObserve(t *testing.T) {
+	kubeconfig := func(string) (*ack.Kubeconfig, error) {
+		return &ack.Kubeconfig{Config: []byte("kc"), Expires: now.Add(72 * time.Hour)}, nil
+	}
+	deaf := k8sfake.NewClientset()
+	deaf.PrependReactor("*", "*", func(k8stesting.Action) (bool, runtime.Object, error) {
+		return true, nil, kerrors.NewServiceUnavailable("no")
+	})
+	type want struct {
+		o     managed.ExternalObservation
+		ready xpv2.ConditionReason
+		class cloud.Class
+	}
+	cases := map[string]struct {
+		reason string
+		cr     *v1alpha1.Cluster
+		api    *ackfake.API
+		member *k8sfake.Clientset
+		want   want
+	}{
+		"NeverCreated": {
+			reason: "Nothing is asked about a cluster that was never created.",
+			cr:     cluster(),
+			api:    &ackfake.API{MockGetCluster: func(string) (*ack.Cluster, error) { panic("called") }, MockListClusters: func(string) ([]ack.Cluster, error) { panic("called") }},
+		},
+		"Initial": {
+			reason: "A cluster that is being built is not touched.",
+			cr:     cluster(named, protected),
+			api:    &ackfake.API{MockGetCluster: state(ack.ClusterInitial)},
+			want:   want{o: managed.ExternalObservation{ResourceExists: true, ResourceUpToDate: true, ConnectionDetails: managed.ConnectionDetails{}}, ready: xpv2.ReasonCreating},
+		},
+		"Running": {
+			reason: "It is ready when its API server lets us in.",
+			cr:     cluster(named),
+			api:    &ackfake.API{MockGetCluster: state(ack.ClusterRunning), MockKubeconfig: kubeconfig},
+			member: member(),
+			want:   want{o: managed.ExternalObservation{ResourceExists: true, ResourceUpToDate: true, ConnectionDetails: managed.ConnectionDetails{"kubeconfig": []byte("kc")}}, ready: xpv2.ReasonAvailable},
+		},
+		"RunningDeaf": {
+			reason: "Running is not ready while its API server does not answer.",
+			cr:     cluster(named),
+			api:    &ackfake.API{MockGetCluster: state(ack.ClusterRunning), MockKubeconfig: kubeconfig},
+			member: deaf,
+			want:   want{o: managed.ExternalObservation{ResourceExists: true, ResourceUpToDate: true, ConnectionDetails: managed.ConnectionDetails{"kubeconfig": []byte("kc")}}, ready: xpv2.ReasonUnavailable},
+		},
+		"Differs": {
+			reason: "Deletion protection is compared with what is read back.",
+			cr:     cluster(named, protected),
+			api:    &ackfake.API{MockGetCluster: state(ack.ClusterRunning), MockKubeconfig: kubeconfig},
+			member: member(),
+			want:   want{o: managed.ExternalObservation{ResourceExists: true, Diff: "deletionProtection", ConnectionDetails: managed.ConnectionDetails{"kubeconfig": []byte("kc")}}, ready: xpv2.ReasonAvailable},
+		},
+		"Failed": {
+			reason: "A cluster that could not be built says so.",
+			cr:     cluster(named),
+			api:    &ackfake.API{MockGetCluster: state(ack.ClusterFailed)},
+			want:   want{o: managed.ExternalObservation{ResourceExists: true, ResourceUpToDate: true, ConnectionDetails: managed.ConnectionDetails{}}, ready: reasonFailed},
+		},
+		"Gone": {
+			reason: "It is gone when code and list agree.",
+			cr:     cluster(named, deleted),
+			api:    &ackfake.API{MockGetCluster: gone},
+		},
+		"GoneListLags": {
+			reason: "A list that still shows it contradicts the code.",
+			cr:     cluster(named, deleted),
+			api: &ackfake.API{MockGetCluster: gone, MockListClusters: func(string) ([]ack.Cluster, error) {
+				return []ack.Cluster{{ID: "c1", Tags: ours}}, nil
+			}},
+			want: want{o: managed.ExternalObservation{ResourceExists: true, ResourceUpToDate: true}},
+		},
+		"GoneDuplicate": {
+			reason: "One more with our tag is deleted as well.",
+			cr:     cluster(named, deleted),
+			api: &ackfake.API{MockGetCluster: gone, MockListClusters: func(string) ([]ack.Cluster, error) {
+				return []ack.Cluster{{ID: "c2", Tags: ours}}, nil
+			}},
+			want: want{o: managed.ExternalObservation{ResourceExists: true, ResourceUpToDate: true}},
+		},
+		"JustCreated": {
+			reason: "Not found right after the creation is normal.",
+			cr:     cluster(named, func(cr *v1alpha1.Cluster) { meta.SetExternalCreateSucceeded(cr, now) }),
+			api:    &ackfake.API{MockGetCluster: gone},
+			want:   want{o: managed.ExternalObservation{ResourceExists: true, ResourceUpToDate: true}, ready: xpv2.ReasonCreating},
+		},
+		"Unauthorised": {
+			reason: "Wrong credentials are not absence.",
+			cr:     cluster(named, deleted),
+			api: &ackfake.API{MockGetCluster: func(string) (*ack.Cluster, error) {
+				return nil, &cloud.Error{Class: cloud.Unauthorised, Status: 403}
+			}},
+			want: want{class: cloud.Unauthorised},
+		},
+		"Unknown": {
+			reason: "Nor is a failure of the cloud.",
+			cr:     cluster(named, deleted),
+			api: &ackfake.API{MockGetCluster: func(string) (*ack.Cluster, error) {
+				return nil, &cloud.Error{Class: cloud.Unknown, Status: 404}
+			}},
+			want: want{class: cloud.Unknown},
+		},
+		"ForeignDeleted": {
+			reason: "An imported cluster without our tag is forgotten, not deleted.",
+			cr:     cluster(named, deleted),
+			api:    &ackfake.API{MockGetCluster: state(ack.ClusterRunning, func(cl *ack.Cluster) { cl.Tags = nil })},
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			e := newExternal(t, tc.api, tc.member, tc.cr.DeepCopy())
+			if err := e.kube.Get(context.Background(), client.ObjectKeyFromObject(tc.cr), tc.cr); err != nil {
+				t.Fatal(err)
+			}
+			o, err := e.Observe(context.Background(), tc.cr)
+			got := want{o: o, ready: tc.cr.GetCondition(xpv2.TypeReady).Reason, class: cloud.ClassOf(err)}
+			if diff := cmp.Diff(tc.want, got, cmp.AllowUnexported(want{}), cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("\nReason: %s\nObserve(...): -want, +got:\n%s", tc.reason, diff)
+			}
+		})
+	}
+}
+
+func TestCreateOperation(t *testing.T) {
+	api := &ackfake.API{
+		MockCreateCluster: func(ack.ClusterInput) (ack.Created, error) { return ack.Created{ID: "c1", TaskID: "T-1"}, nil },
+		MockGetCluster:    state(ack.ClusterInitial),
+		MockGetTask: func(id string) (*ack.Task, error) {
+			return &ack.Task{ID: id, State: "running", Stage: "CreateVM"}, nil
+		},
+	}
+	cr := cluster()
+	e := newExternal(t, api, nil, cr.DeepCopy())
+	if _, err := e.Create(context.Background(), cr); err != nil || meta.GetExternalName(cr) != "c1" {
+		t.Fatalf("Create(...): %v", err)
+	}
+	// Only annotations survive Create.
+	cr.Status = v1alpha1.ClusterStatus{}
+	if _, err := e.Observe(context.Background(), cr); err != nil {
+		t.Fatal(err)
+	}
+	want := &v1alpha1.Operation{Type: "Create", TaskID: "T-1", Stage: "CreateVM", StartedAt: metav1.NewTime(now)}
+	if diff := cmp.Diff(want, cr.Status.AtProvider.Operation); diff != "" {
+		t.Errorf("\nReason: a restart resumes the task\nObserve(...): -want, +got:\n%s", diff)
+	}
+}
+
+func TestCreateHeld(t *testing.T) {
+	api := &ackfake.API{MockCreateCluster: func(ack.ClusterInput) (ack.Created, error) {
+		return ack.Created{}, &cloud.Error{Class: cloud.Invalid, Operation: "CreateCluster", Code: "InvalidParameter.VswitchIds", Field: "vSwitchIds", Status: 400}
+	}}
+	cr := cluster()
+	e := newExternal(t, api, nil, cr.DeepCopy())
+	if _, err := e.Create(context.Background(), cr); !cloud.Is(err, cloud.Invalid) {
+		t.Fatalf("Create(...): %v", err)
+	}
+	if _, err := e.Observe(context.Background(), cr); !cloud.Is(err, cloud.Invalid) {
+		t.Errorf("\nReason: what a person has to mend is not tried again at once\nObserve(...): %v", err)
+	}
+	cr.Generation++
+	if o, err := e.Observe(context.Background(), cr); err != nil || o.ResourceExists {
+		t.Errorf("\nReason: a new spec is tried at once\nObserve(...): %v, %v", o, err)
+	}
+}
+
+func TestInput(t *testing.T) {
+	got := input(cluster(func(cr *v1alpha1.Cluster) {
+		cr.Spec.ForProvider.Addons = []v1alpha1.Addon{{Name: "csi-plugin", Config: "{}"}}
+	})).Addons
+	want := []ack.Addon{{Name: "csi-plugin", Config: "{}"}, {Name: "flannel"}, {Name: "csi-provisioner"}, {Name: "nginx-ingress-controller", Disabled: true}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("\nReason: what ACK needs is added, what it would charge for is left out\ninput(...): -want, +got:\n%s", diff)
+	}
+}
+
+func TestUpdate(t *testing.T) {
+	cases := map[string]struct {
+		reason string
+		cl     *ack.Cluster
+		want   []string
+		err    bool
+	}{
+		"Protection": {reason: "One field travels in a call.", cl: &ack.Cluster{ID: "c1", Tags: ours}, want: []string{"SetDeletionProtection true"}},
+		"Tags":       {reason: "Tags have their own call.", cl: &ack.Cluster{ID: "c1", Tags: ours, DeletionProtection: true}, want: []string{"TagCluster"}},
+		"Foreign":    {reason: "What does not carry our tag is not touched.", cl: &ack.Cluster{ID: "c1"}, err: true},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			api := &ackfake.API{}
+			e := newExternal(t, api, nil)
+			e.observed = tc.cl
+			_, err := e.Update(context.Background(), cluster(named, protected, func(cr *v1alpha1.Cluster) { cr.Spec.ForProvider.Tags = map[string]string{"team": "a"} }))
+			if diff := cmp.Diff(tc.want, api.Calls); diff != "" || (err != nil) != tc.err {
+				t.Errorf("\nReason: %s\nUpdate(...): %v, -want, +got:\n%s", tc.reason, err, diff)
+			}
+		})
+	}
+}
+
+func TestDelete(t *testing.T) {
+	lb := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "web", Name: "lb", Finalizers: []string{"service.kubernetes.io/load-balancer-cleanup"}}, Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeLoadBalancer}}
+	m := &federationv1alpha1.Member{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "m"}, Spec: federationv1alpha1.MemberSpec{ForProvider: federationv1alpha1.MemberParameters{
+		ClusterRef: &federationv1alpha1.ClusterReference{APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "Cluster", Name: "c"},
+	}}}
+	pool := &v1alpha1.NodePool{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "p", Annotations: map[string]string{meta.AnnotationKeyExternalName: "np1"}}, Spec: v1alpha1.NodePoolSpec{ForProvider: v1alpha1.NodePoolParameters{ClusterRef: corev1.LocalObjectReference{Name: "c"}}}}
+	untouched := pool.DeepCopy()
+	untouched.Annotations = nil
+	refuse := func(c cloud.Class) func(string) (string, error) {
+		return func(string) (string, error) {
+			return "", &cloud.Error{Class: c, Operation: "DeleteCluster", Code: "Code", Message: "no", Status: 400}
+		}
+	}
+	on := func(cl *ack.Cluster) { cl.DeletionProtection = true }
+	waits := corev1.ConditionTrue
+	goes := corev1.ConditionFalse
+	type want struct {
+		calls   []string
+		blocked corev1.ConditionStatus
+		class   cloud.Class
+	}
+	cases := map[string]struct {
+		reason string
+		api    *ackfake.API
+		member *k8sfake.Clientset
+		objs   []client.Object
+		want   want
+	}{
+		"Member":      {reason: "It leaves the federation first.", api: &ackfake.API{MockGetCluster: state(ack.ClusterRunning)}, member: member(lb), objs: []client.Object{m}, want: want{blocked: waits}},
+		"NodePool":    {reason: "Its node pools go first.", api: &ackfake.API{MockGetCluster: state(ack.ClusterRunning)}, member: member(), objs: []client.Object{pool}, want: want{blocked: waits}},
+		"Untouched":   {reason: "A pool that was never created holds nothing up.", api: &ackfake.API{MockGetCluster: state(ack.ClusterRunning)}, member: member(), objs: []client.Object{untouched}, want: want{blocked: goes, calls: []string{"DeleteCluster c1"}}},
+		"Service":     {reason: "Load balancers are given back first.", api: &ackfake.API{MockGetCluster: state(ack.ClusterRunning)}, member: member(lb.DeepCopy()), want: want{blocked: waits}},
+		"Protection":  {reason: "Deletion protection is switched off first, alone.", api: &ackfake.API{MockGetCluster: state(ack.ClusterRunning, on)}, member: member(), want: want{blocked: goes, calls: []string{"SetDeletionProtection false"}}},
+		"Refused":     {reason: "A refusal because of protection that was not visible is answered the same way.", api: &ackfake.API{MockGetCluster: state(ack.ClusterRunning), MockDeleteCluster: refuse(cloud.Protected)}, member: member(), want: want{blocked: goes, calls: []string{"DeleteCluster c1", "SetDeletionProtection false"}}},
+		"Deletes":     {reason: "Then it goes.", api: &ackfake.API{MockGetCluster: state(ack.ClusterRunning)}, member: member(), want: want{blocked: goes, calls: []string{"DeleteCluster c1"}}},
+		"Deleting":    {reason: "It is asked for once.", api: &ackfake.API{MockGetCluster: state(ack.ClusterDeleting)}, want: want{blocked: goes}},
+		"WhileBuilt":  {reason: "A cluster that is being built can be deleted later.", api: &ackfake.API{MockGetCluster: state(ack.ClusterInitial), MockDeleteCluster: refuse(cloud.WrongState)}, want: want{blocked: waits, calls: []string{"DeleteCluster c1"}}},
+		"FailedBuild": {reason: "What could not be built is deleted, as it is billed.", api: &ackfake.API{MockGetCluster: state(ack.ClusterFailed)}, want: want{blocked: goes, calls: []string{"DeleteCluster c1"}}},
+		"Again":       {reason: "A deletion that failed is repeated.", api: &ackfake.API{MockGetCluster: state(ack.ClusterDeleteFailed)}, want: want{blocked: goes, calls: []string{"DeleteCluster c1"}}},
+		"Denied":      {reason: "Other errors are shown.", api: &ackfake.API{MockGetCluster: state(ack.ClusterFailed), MockDeleteCluster: refuse(cloud.Unauthorised)}, want: want{blocked: corev1.ConditionUnknown, class: cloud.Unauthorised, calls: []string{"DeleteCluster c1"}}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			cr := cluster(named, deleted)
+			e := newExternal(t, tc.api, tc.member, append(tc.objs, cr.DeepCopy())...)
+			o, err := e.Observe(context.Background(), cr)
+			if err != nil || !o.ResourceExists {
+				t.Fatalf("Observe(...): %v, %v", o, err)
+			}
+			_, err = e.Delete(context.Background(), cr)
+			got := want{calls: tc.api.Calls, blocked: cr.GetCondition(lifecycle.TypeDeletionBlocked).Status, class: cloud.ClassOf(err)}
+			if diff := cmp.Diff(tc.want, got, cmp.AllowUnexported(want{})); diff != "" {
+				t.Errorf("\nReason: %s\nDelete(...): -want, +got:\n%s", tc.reason, diff)
+			}
+		})
+	}
+}
