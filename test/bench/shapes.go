@@ -19,6 +19,9 @@ const (
 	diskLabel, fastDisk = "bench.example.org/disk", "fast"
 
 	randomShapes = 10
+
+	// maxReplicas of a random shape.
+	maxReplicas = 60
 )
 
 var zones = []string{"zone-a", "zone-b", "zone-c"}
@@ -49,12 +52,35 @@ func shapes(seed uint64) []shape {
 	r := rand.New(rand.NewPCG(seed, 1))
 	kinds := []func(r *rand.Rand, s *shape){byCPU, byMemory, byGPU, byNode, byZone, byHost, besideLoad}
 	for i := range randomShapes {
-		s := shape{replicas: []int32{5 + r.Int32N(20)}}
+		s := shape{}
 		kinds[i%len(kinds)](r, &s)
+		s.replicas = []int32{around(r, &s)}
 		s.name = fmt.Sprintf("random %d, %s", i, s.name)
 		out = append(out, s)
 	}
 	return out
+}
+
+// around is a number of replicas from three quarters to one and a half of what
+// the sums of the nodes would hold: where it is hard to say what fits.
+func around(r *rand.Rand, s *shape) int32 {
+	sum := corev1.ResourceList{}
+	for _, n := range s.home {
+		for name, q := range n.Capacity {
+			have := sum[name]
+			have.Add(q)
+			sum[name] = have
+		}
+	}
+	fits := int64(maxReplicas)
+	for name, q := range s.pod.Containers[0].Resources.Requests {
+		have := sum[name]
+		fits = min(fits, have.MilliValue()/q.MilliValue())
+	}
+	if s.pod.Affinity != nil && s.pod.Affinity.PodAntiAffinity != nil {
+		fits = int64(len(s.home))
+	}
+	return int32(min(maxReplicas, max(2, fits*(75+r.Int64N(75))/100))) //nolint:gosec // At most maxReplicas.
 }
 
 // machines are 3 to 6 nodes of different sizes, over all zones.

@@ -185,7 +185,7 @@ func (e *external) unbuildable(cr *v1alpha1.NodePool) string {
 		return fmt.Sprintf("Waiting until Cluster %q is created", name)
 	}
 	switch e.cluster.Status.AtProvider.State {
-	case ack.ClusterRunning, ack.ClusterUpdating, ack.ClusterScaling:
+	case ack.ClusterRunning, ack.ClusterScaling:
 		return ""
 	default:
 		return fmt.Sprintf("Waiting until Cluster %q is running", name)
@@ -349,7 +349,10 @@ func (e *external) Create(ctx context.Context, cr *v1alpha1.NodePool) (managed.E
 		lifecycle.SaveOperation(cr, e.NewOperation("Create", out.TaskID))
 		return out.ID, nil
 	})
-	if cloud.Is(err, cloud.WrongState, cloud.Unauthorised, cloud.Unreachable) {
+	switch {
+	case cloud.Is(err, cloud.WrongState):
+		e.pace.After(cr, e.PollInProgress)
+	case cloud.Is(err, cloud.Unauthorised, cloud.Unreachable):
 		e.pace.After(cr, 6*e.PollInProgress)
 	}
 	return managed.ExternalCreation{}, e.holds.Note(cr.GetUID(), ackcontroller.HoldKey(cr, "create"), err)

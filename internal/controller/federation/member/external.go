@@ -153,6 +153,11 @@ func (e *external) observe(mg *v1alpha1.Member, cl *clusterv1alpha1.Cluster) {
 	o.ClusterID = cl.Spec.ID
 	o.APIEndpoint = cl.Spec.APIEndpoint
 	o.KubernetesVersion = cl.Status.KubernetesVersion
+	if xpmeta.WasDeleted(mg) {
+		// The reconciler says that it is being deleted. Anything else would turn
+		// back and forth, and be written each time.
+		return
+	}
 
 	c := meta.FindStatusCondition(cl.Status.Conditions, clusterv1alpha1.ClusterConditionReady)
 	switch {

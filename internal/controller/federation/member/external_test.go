@@ -188,10 +188,10 @@ func TestObserve(t *testing.T) {
 			want:   want{o: good, ready: reasonNotReady},
 		},
 		"Leaving": {
-			reason: "While it leaves it exists",
+			reason: "While it leaves it exists, and whether it is Ready is left to the reconciler",
 			mg:     newMember(deleted),
 			world:  worldOptions{karmada: []client.Object{karmadaCluster()}},
-			want:   want{o: exists, ready: xpv2.ReasonAvailable},
+			want:   want{o: exists},
 		},
 		"LeavingNotOurs": {
 			reason: "A Karmada Cluster of another Member does not hold it",

@@ -91,10 +91,13 @@ func (e *external) Delete(ctx context.Context, mg *v1alpha1.Member) (managed.Ext
 	if err != nil {
 		return managed.ExternalDelete{}, err
 	}
-	mg.SetConditions(reconcile.DeletionGoesOn())
+	// One or the other: a condition that turns and turns back is new each time,
+	// and would be written.
+	c := reconcile.DeletionGoesOn()
 	if d.BlockedBy != "" {
-		mg.SetConditions(reconcile.DeletionBlocked(reason, d.BlockedBy))
+		c = reconcile.DeletionBlocked(reason, d.BlockedBy)
 	}
+	mg.SetConditions(c)
 	return managed.ExternalDelete{}, nil
 }
 
