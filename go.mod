@@ -16,6 +16,7 @@ require (
 	github.com/crossplane/upjet/v2 v2.4.1
 	github.com/go-logr/logr v1.4.4
 	github.com/google/go-cmp v0.7.0
+	github.com/google/go-containerregistry v0.21.7
 	github.com/karmada-io/karmada v1.18.0
 	github.com/prometheus/client_golang v1.23.2
 	github.com/samber/lo v1.53.0

@@ -111,6 +111,7 @@ func NewPod(t *corev1.PodTemplateSpec, namespace string, objs *snapshot.Objects,
 	}
 	admitLimitRanges(p, objs)
 	admitTolerations(p)
+	mergeLabelKeys(p)
 	return p, nil
 }
 

@@ -131,3 +131,39 @@ func TestNewPodOwner(t *testing.T) {
 		t.Errorf("A sibling is of the same revision: -want, +got:\n%s", diff)
 	}
 }
+
+func TestNewPodLabelKeys(t *testing.T) {
+	selector := func(more ...metav1.LabelSelectorRequirement) *metav1.LabelSelector {
+		return &metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}, MatchExpressions: more}
+	}
+	revision := func(op metav1.LabelSelectorOperator) metav1.LabelSelectorRequirement {
+		return metav1.LabelSelectorRequirement{Key: "revision", Operator: op, Values: []string{"r1"}}
+	}
+	spec := func(match, mismatch *metav1.LabelSelector) corev1.PodSpec {
+		return corev1.PodSpec{
+			TopologySpreadConstraints: []corev1.TopologySpreadConstraint{
+				{MatchLabelKeys: []string{"revision", "none"}, LabelSelector: match}, {MatchLabelKeys: []string{"revision"}},
+			},
+			Affinity: &corev1.Affinity{
+				PodAffinity: &corev1.PodAffinity{RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{
+					{MatchLabelKeys: []string{"revision"}, LabelSelector: match},
+				}},
+				PodAntiAffinity: &corev1.PodAntiAffinity{PreferredDuringSchedulingIgnoredDuringExecution: []corev1.WeightedPodAffinityTerm{
+					{PodAffinityTerm: corev1.PodAffinityTerm{MismatchLabelKeys: []string{"revision"}, LabelSelector: mismatch}},
+				}},
+			},
+		}
+	}
+	template := &corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": "web", "revision": "r1"}}, Spec: spec(selector(), selector())}
+	got, err := NewPod(template, "default", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := spec(selector(revision(metav1.LabelSelectorOpIn)), selector(revision(metav1.LabelSelectorOpNotIn)))
+	if diff := cmp.Diff(want.TopologySpreadConstraints, got.Spec.TopologySpreadConstraints); diff != "" {
+		t.Errorf("\nKeys that the pod has are written into the selector, if there is one.\nNewPod(...): -want, +got:\n%s", diff)
+	}
+	if diff := cmp.Diff(want.Affinity, got.Spec.Affinity); diff != "" {
+		t.Errorf("\nInterPodAffinity reads selectors only.\nNewPod(...): -want, +got:\n%s", diff)
+	}
+}

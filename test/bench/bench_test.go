@@ -14,7 +14,7 @@ func TestLatencies(t *testing.T) {
 	begin := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
 	at := func(ms int) time.Time { return begin.Add(time.Duration(ms) * time.Millisecond) }
 	call := func(ms, desired int) requestlog.Entry {
-		return requestlog.Entry{Time: at(ms), Action: "ModifyClusterNodePool", Verified: true, Desired: ptr.To(desired)}
+		return requestlog.Entry{Time: at(ms), Action: "ModifyClusterNodePool", Accepted: true, NodePool: "np", Desired: ptr.To(desired)}
 	}
 	type want struct {
 		Seconds    []float64
@@ -28,31 +28,31 @@ func TestLatencies(t *testing.T) {
 	}{
 		"Pairs": {
 			reason:  "A decision is answered by the first later call for at least as many nodes.",
-			records: []record{{UnmetSeen: at(0), From: 1, To: 2}, {UnmetSeen: at(100), From: 2, To: 3}},
+			records: []record{{Offering: "pool", UnmetSeen: at(0), From: 1, To: 2}, {Offering: "pool", UnmetSeen: at(100), From: 2, To: 3}},
 			calls:   []requestlog.Entry{call(50, 2), call(350, 3), call(900, 4)},
 			want:    want{Seconds: []float64{0.05, 0.25}},
 		},
 		"Together": {
 			reason:  "One call may answer two decisions.",
-			records: []record{{UnmetSeen: at(0), From: 1, To: 2}, {UnmetSeen: at(100), From: 2, To: 3}},
+			records: []record{{Offering: "pool", UnmetSeen: at(0), From: 1, To: 2}, {Offering: "pool", UnmetSeen: at(100), From: 2, To: 3}},
 			calls:   []requestlog.Entry{call(300, 3)},
 			want:    want{Seconds: []float64{0.2, 0.3}},
 		},
 		"Unanswered": {
-			reason:  "A call that came earlier, asks for fewer nodes or was refused is no answer.",
-			records: []record{{UnmetSeen: at(10), From: 1, To: 2}},
-			calls:   []requestlog.Entry{call(5, 2), call(20, 1), {Time: at(30), Desired: ptr.To(2)}},
+			reason:  "A call that came earlier, asks for fewer nodes, was refused or is for another pool is no answer.",
+			records: []record{{Offering: "pool", UnmetSeen: at(10), From: 1, To: 2}},
+			calls:   []requestlog.Entry{call(5, 2), call(20, 1), {Time: at(30), NodePool: "np", Desired: ptr.To(2)}, {Time: at(40), Accepted: true, NodePool: "other", Desired: ptr.To(2)}},
 			want:    want{Unanswered: 1},
 		},
 		"Others": {
 			reason:  "Decisions for fewer nodes, and those of the warm-up, do not count.",
-			records: []record{{UnmetSeen: at(-5), From: 1, To: 2}, {UnmetSeen: at(5), From: 2, To: 1}},
+			records: []record{{Offering: "pool", UnmetSeen: at(-5), From: 1, To: 2}, {Offering: "pool", UnmetSeen: at(5), From: 2, To: 1}},
 		},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			got := want{}
-			got.Seconds, got.Unanswered = latencies(tc.records, tc.calls, begin)
+			got.Seconds, got.Unanswered = latencies(tc.records, tc.calls, map[string]string{"pool": "np"}, begin)
 			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Errorf("\n%s\nlatencies(...): -want, +got:\n%s", tc.reason, diff)
 			}

@@ -43,20 +43,30 @@ const (
 	// with any period of what is measured.
 	minPause, maxPause = 50 * time.Millisecond, 450 * time.Millisecond
 
+	// pools take the steps in turn. ACK refuses to change a pool while nodes of
+	// it are on their way, for about a second and a half of our time; when its
+	// turn comes again a pool is at rest.
+	pools = 12
+
 	claimName = "bench"
 	homeName  = "idc"
 	cloudName = "rented"
-	poolName  = "general"
-	offering  = cloudName + "-" + poolName
 	workspace = "bench"
+
+	// nodePoolLabel tells the nodes of the pools apart.
+	nodePoolLabel = "bench.example.org/pool"
 )
+
+func poolName(i int) string { return fmt.Sprintf("pool-%d", i) }
+
+func offering(i int) string { return cloudName + "-" + poolName(i) }
 
 var poolLabels = map[string]string{"regionpool.io/pool": claimName}
 
 // decision measures how long it takes from unmet demand, as fleet sees it, until
-// the call that orders the node arrives at the cloud. The elastic cluster is
-// warm, and nodes come and are filled all the time. Each step is one more replica
-// that only fits on a node of its own.
+// the call that orders the node arrives at the cloud and is accepted. The elastic
+// cluster is warm, and nodes come and are filled all the time. Each step is one
+// more replica that only fits on a node of its own.
 func decision(ctx context.Context, r *run) (outcome, error) {
 	tiny, err := stack.NewMember(homeName, 1, "1", "2Gi", "110")
 	if err != nil {
@@ -89,28 +99,31 @@ func surge(ctx context.Context, r *run, e *environment, sim *simulator) (outcome
 		return outcome{}, err
 	}
 	done := r.log.Step("the elastic cluster is warm")
-	if err := claim(ctx, e); err != nil {
+	ids, err := claim(ctx, e)
+	if err != nil {
 		return outcome{}, fmt.Errorf("cannot make the elastic cluster: %w", err)
 	}
 	done()
 
 	done = r.log.Step("%d step-ups of demand", warmUp+steps)
 	var begin time.Time
-	random := rand.New(rand.NewPCG(r.seed, 0))
-	workloads := []*appsv1.Deployment{}
+	random := rand.New(rand.NewPCG(r.seed, 0)) //nolint:gosec // Not secret.
+	var workloads [pools][]*appsv1.Deployment
 	for i := range warmUp + steps {
 		if i == warmUp {
 			begin = time.Now()
 		}
-		had := ordered(sim, time.Time{})
-		if err := stepUp(ctx, e.karmada, random, &workloads); err != nil {
+		turn := i % pools
+		id := ids[offering(turn)]
+		had := ordered(sim, id)
+		if err := stepUp(ctx, e.karmada, random, turn, &workloads[turn]); err != nil {
 			return outcome{}, err
 		}
 		err := poll(ctx, 5*time.Millisecond, stepTimeout, func(context.Context) (string, error) {
-			if ordered(sim, time.Time{}) > had {
+			if ordered(sim, id) > had {
 				return "", nil
 			}
-			return fmt.Sprintf("step %d: no call for more than %d nodes", i, had), nil
+			return fmt.Sprintf("step %d: no call for more than %d nodes of %s", i, had, offering(turn)), nil
 		})
 		if err != nil {
 			return outcome{}, err
@@ -125,7 +138,8 @@ func surge(ctx context.Context, r *run, e *environment, sim *simulator) (outcome
 	if err != nil {
 		return outcome{}, err
 	}
-	seconds, unanswered := latencies(records, sim.Requests.List(requestlog.Filter{Since: begin, Mutating: true}), begin)
+	calls := sim.Requests.List(requestlog.Filter{Since: begin, Action: modifyNodePool})
+	seconds, unanswered := latencies(records, calls, ids, begin)
 	p99 := quantile(seconds, 0.99)
 	return outcome{
 		met: len(seconds) >= minDecisions && unanswered == 0 && p99 <= maxDecisionSeconds,
@@ -139,8 +153,16 @@ func surge(ctx context.Context, r *run, e *environment, sim *simulator) (outcome
 	}, nil
 }
 
-// claim a region with a warm elastic cluster, and wait for it.
-func claim(ctx context.Context, e *environment) error {
+// claim a region with a warm elastic cluster, and wait for it. It returns the ids
+// of the node pools by offering.
+func claim(ctx context.Context, e *environment) (map[string]string, error) {
+	var nodePools []any
+	for i := range pools {
+		nodePools = append(nodePools, map[string]any{
+			"name": poolName(i), "instanceTypes": []any{"ecs.g7.large"}, "max": int64(warmUp + steps),
+			"labels": map[string]any{nodePoolLabel: poolName(i)},
+		})
+	}
 	c := object("platform.regionpool.io/v1alpha1", "RegionPool", stack.PlatformNamespace, claimName)
 	c.Object["spec"] = map[string]any{
 		"federation": map[string]any{"providerConfigRef": map[string]any{"name": stack.KarmadaConfig}},
@@ -149,34 +171,46 @@ func claim(ctx context.Context, e *environment) error {
 			"name": cloudName, "warm": true,
 			"providerConfigRef": map[string]any{"name": stack.CloudConfig},
 			"ack":               map[string]any{"region": "cn-shanghai", "vpcId": "vpc-1", "vSwitchIds": []any{"vsw-1"}},
-			"nodePools":         []any{map[string]any{"name": poolName, "instanceTypes": []any{"ecs.g7.large"}, "max": int64(2 * (warmUp + steps))}},
+			"nodePools":         nodePools,
 		}},
 		"workloads": map[string]any{"matchLabels": map[string]any{"regionpool.io/pool": claimName}},
 	}
 	if err := manifests.Apply(ctx, e.host, c); err != nil {
-		return err
+		return nil, err
 	}
-	return poll(ctx, 200*time.Millisecond, warmTimeout, func(ctx context.Context) (string, error) {
-		np := &ackv1alpha1.NodePool{}
-		if err := e.host.Get(ctx, types.NamespacedName{Namespace: stack.PlatformNamespace, Name: claimName + "-" + offering}, np); err != nil {
-			return "", err
-		}
+	ids := map[string]string{}
+	return ids, poll(ctx, 200*time.Millisecond, warmTimeout, func(ctx context.Context) (string, error) {
 		m := &federationv1alpha1.Member{}
 		if err := e.host.Get(ctx, types.NamespacedName{Namespace: stack.PlatformNamespace, Name: claimName + "-" + cloudName}, m); err != nil {
 			return "", err
 		}
-		for kind, c := range map[string]xpv2.Condition{"NodePool": np.GetCondition(xpv2.TypeReady), "Member": m.GetCondition(xpv2.TypeReady)} {
-			if c.Status != corev1.ConditionTrue {
-				return fmt.Sprintf("the %s is not ready: %s %s", kind, c.Reason, c.Message), nil
+		if why := unready("Member", m.GetCondition(xpv2.TypeReady)); why != "" {
+			return why, nil
+		}
+		for i := range pools {
+			np := &ackv1alpha1.NodePool{}
+			if err := e.host.Get(ctx, types.NamespacedName{Namespace: stack.PlatformNamespace, Name: claimName + "-" + offering(i)}, np); err != nil {
+				return "", err
 			}
+			if why := unready("NodePool", np.GetCondition(xpv2.TypeReady)); why != "" {
+				return why, nil
+			}
+			ids[offering(i)] = np.Status.AtProvider.ID
 		}
 		return "", nil
 	})
 }
 
-// stepUp adds one replica: as often as not to a workload that is there, or as a
-// new one.
-func stepUp(ctx context.Context, c client.Client, random *rand.Rand, workloads *[]*appsv1.Deployment) error {
+func unready(kind string, c xpv2.Condition) string {
+	if c.Status == corev1.ConditionTrue {
+		return ""
+	}
+	return fmt.Sprintf("the %s is not ready: %s %s", kind, c.Reason, c.Message)
+}
+
+// stepUp adds one replica for nodes of a pool: as often as not to a workload that
+// is there, or as a new one.
+func stepUp(ctx context.Context, c client.Client, random *rand.Rand, pool int, workloads *[]*appsv1.Deployment) error {
 	if n := len(*workloads); n > 0 && random.IntN(2) == 0 {
 		d := (*workloads)[random.IntN(n)]
 		was := d.DeepCopy()
@@ -186,11 +220,15 @@ func stepUp(ctx context.Context, c client.Client, random *rand.Rand, workloads *
 		}
 		return nil
 	}
-	d := deployment(workspace, fmt.Sprintf("w-%d", len(*workloads)), poolLabels, 1, corev1.PodSpec{Containers: []corev1.Container{container(corev1.ResourceList{
-		// More than the self-built member has, and than half a node.
-		corev1.ResourceCPU:    *resource.NewMilliQuantity(1100+10*random.Int64N(40), resource.DecimalSI),
-		corev1.ResourceMemory: *resource.NewQuantity((256+64*random.Int64N(40))<<20, resource.BinarySI),
-	})}})
+	spec := corev1.PodSpec{
+		NodeSelector: map[string]string{nodePoolLabel: poolName(pool)},
+		Containers: []corev1.Container{container(corev1.ResourceList{
+			// More than the self-built member has, and than half a node.
+			corev1.ResourceCPU:    *resource.NewMilliQuantity(1100+10*random.Int64N(40), resource.DecimalSI),
+			corev1.ResourceMemory: *resource.NewQuantity((256+64*random.Int64N(40))<<20, resource.BinarySI),
+		})},
+	}
+	d := deployment(workspace, fmt.Sprintf("%s-%d", poolName(pool), len(*workloads)), poolLabels, 1, spec)
 	if err := c.Create(ctx, d); err != nil {
 		return fmt.Errorf("cannot create %s: %w", d.Name, err)
 	}
@@ -219,11 +257,13 @@ func container(requests corev1.ResourceList) corev1.Container {
 	return c
 }
 
-// ordered is the highest number of nodes that was called for.
-func ordered(sim *simulator, since time.Time) int {
+const modifyNodePool = "ModifyClusterNodePool"
+
+// ordered is the highest number of nodes that was called for in a node pool.
+func ordered(sim *simulator, id string) int {
 	highest := 0
-	for _, c := range sim.Requests.List(requestlog.Filter{Since: since, Action: "ModifyClusterNodePool"}) {
-		if sizes(c) {
+	for _, c := range sim.Requests.List(requestlog.Filter{Action: modifyNodePool}) {
+		if sizes(c) && c.NodePool == id {
 			highest = max(highest, *c.Desired)
 		}
 	}
@@ -231,17 +271,17 @@ func ordered(sim *simulator, since time.Time) int {
 }
 
 // sizes says whether a call sets the number of nodes.
-func sizes(c requestlog.Entry) bool { return c.Verified && c.Desired != nil }
+func sizes(c requestlog.Entry) bool { return c.Accepted && c.Desired != nil }
 
-// latencies pairs decisions for more nodes with the first call that asks for at
-// least as many. They are sorted. Unanswered decisions have no such call.
-func latencies(records []record, calls []requestlog.Entry, begin time.Time) (seconds []float64, unanswered int) {
+// latencies pairs decisions for more nodes of an offering with the first call
+// for at least as many. They are sorted. Unanswered decisions have no such call.
+func latencies(records []record, calls []requestlog.Entry, ids map[string]string, begin time.Time) (seconds []float64, unanswered int) {
 	for _, d := range records {
 		if d.To <= d.From || d.UnmetSeen.Before(begin) {
 			continue
 		}
 		i := slices.IndexFunc(calls, func(c requestlog.Entry) bool {
-			return sizes(c) && !c.Time.Before(d.UnmetSeen) && *c.Desired >= d.To
+			return sizes(c) && c.NodePool == ids[d.Offering] && !c.Time.Before(d.UnmetSeen) && *c.Desired >= d.To
 		})
 		if i < 0 {
 			unanswered++

@@ -61,6 +61,10 @@ var benchmarks = []benchmark{
 		name: "placement", unit: "replicas wrongly in the cloud or without a place", run: placement,
 		goal: "ours is 0 in every case",
 	},
+	{
+		name: "exact", unit: "share of scenarios in which the simulation agrees with kube-scheduler", run: exactness,
+		goal: fmt.Sprintf("all of at least %d scenarios agree", minScenarios),
+	},
 }
 
 func main() {

@@ -135,20 +135,28 @@ func connect(root string, st *stack.Stack) (*environment, error) {
 	e := &environment{root: root, stack: st, members: map[string]client.Client{}, cloud: simclient.New(st.Cloud().AdminEndpoint)}
 	o := observer.Options{Karmada: st.RESTConfig(stack.Karmada), SelfBuilt: map[string]*rest.Config{}}
 	var err error
-	if e.host, err = client.New(st.RESTConfig(stack.Host), client.Options{Scheme: scheme}); err != nil {
+	if e.host, err = client.New(unthrottled(st.RESTConfig(stack.Host)), client.Options{Scheme: scheme}); err != nil {
 		return nil, fmt.Errorf("cannot make client of the host plane: %w", err)
 	}
-	if e.karmada, err = client.New(st.RESTConfig(stack.Karmada), client.Options{Scheme: scheme}); err != nil {
+	if e.karmada, err = client.New(unthrottled(st.RESTConfig(stack.Karmada)), client.Options{Scheme: scheme}); err != nil {
 		return nil, fmt.Errorf("cannot make client of the workload plane: %w", err)
 	}
 	for _, name := range memberNames {
 		o.SelfBuilt[name] = st.RESTConfig(name)
-		if e.members[name], err = client.New(o.SelfBuilt[name], client.Options{Scheme: scheme}); err != nil {
+		if e.members[name], err = client.New(unthrottled(o.SelfBuilt[name]), client.Options{Scheme: scheme}); err != nil {
 			return nil, fmt.Errorf("cannot make client of member %s: %w", name, err)
 		}
 	}
 	e.observer, err = observer.New(o)
 	return e, err
+}
+
+// unthrottled returns a configuration whose clients do not slow themselves down:
+// a poll that waits for its turn says nothing about what it waits for.
+func unthrottled(c *rest.Config) *rest.Config {
+	c = rest.CopyConfig(c)
+	c.QPS = -1
+	return c
 }
 
 // processesIn fails if a process still runs that was given a path in the folder:

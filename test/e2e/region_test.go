@@ -95,6 +95,8 @@ func newClaim(name string) *platformv1alpha1.RegionPool {
 				StabilizationWindow: metav1.Duration{Duration: 2 * time.Second},
 				NodeIdle:            metav1.Duration{Duration: 2 * time.Second},
 				ClusterIdle:         metav1.Duration{Duration: 3 * time.Second},
+				// The default, which a field of Go that is zero would not mean.
+				HeadroomPercent: 5,
 			},
 		},
 	}

@@ -76,6 +76,10 @@ type Options struct {
 // promises. What was broken has been told.
 var ErrPromiseBroken = errors.New("a promise was broken")
 
+// ErrInterrupted is returned when the demo was stopped before its end. Nothing
+// runs any more then.
+var ErrInterrupted = errors.New("interrupted: everything is stopped")
+
 // Run runs the demo. It starts a stack of its own, and nothing is left of it
 // when Run returns, except the report and the logs.
 func Run(ctx context.Context, o Options) error {
@@ -144,8 +148,8 @@ func Run(ctx context.Context, o Options) error {
 	r := &Report{Phases: []Phase{{Name: "stack", Seconds: time.Since(begin).Seconds(), Reached: true}}}
 	told := s.tell(ctx, r)
 	if ctx.Err() != nil {
-		screen.raw("\nInterrupted: stopping everything.\n")
-		return errors.Join(ctx.Err(), closed())
+		screen.raw("\nStopping everything.\n")
+		return errors.Join(ErrInterrupted, closed())
 	}
 
 	ended := time.Now()

@@ -113,7 +113,7 @@ func (r *Report) judge(f facts) {
 			promise(w.PeakCloudReplicas == 0, w.Name+" stays at home", "%d replicas in the cloud at most", w.PeakCloudReplicas)
 			continue
 		}
-		promise(w.PeakReplicas >= f.surge, w.Name+" gets all it asks for", "%d of %d replicas Ready at the peak", w.PeakReplicas, f.surge)
+		promise(w.PeakReplicas >= f.surge, w.Name+" gets all it asks for", "%d of %d replicas Ready, and up to %d while some moved", min(w.PeakReplicas, f.surge), f.surge, w.PeakReplicas)
 		promise(w.PeakCloudReplicas == w.NeededCloudReplicas && w.NeededCloudReplicas > 0, "only what does not fit goes to the cloud",
 			"%d replicas of %s in the cloud at the peak, %d had no room at home", w.PeakCloudReplicas, w.Name, w.NeededCloudReplicas)
 	}

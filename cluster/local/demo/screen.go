@@ -182,23 +182,28 @@ func (s *screen) panel(width int) []string {
 	for _, b := range p.services {
 		total := max(b.desired, b.own+b.cloud)
 		length := (total*room + most - 1) / most
-		own, cloud := b.own*length/max(total, 1), b.cloud*length/max(total, 1)
-		if b.cloud > 0 && cloud == 0 {
-			cloud = 1
-		}
-		own = min(own, length-cloud)
-		wait := max(0, length-own-cloud)
+		// What there is at all has a mark, and what there is not has none.
+		cloud, wait := marks(b.cloud, length, total), marks(total-b.own-b.cloud, length, total)
+		own := max(0, length-cloud-wait)
 		rows = append(rows, fmt.Sprintf(" %-10s %s%s%s%s %s", clip(b.name, 10),
 			s.paint(green, strings.Repeat("█", own)), s.paint(yellow, strings.Repeat("▓", cloud)), s.paint(dim, strings.Repeat("░", wait)),
 			strings.Repeat(" ", max(0, room-own-cloud-wait)),
 			fmt.Sprintf("%3d own %3d cloud %3d pending of %d", b.own, b.cloud, b.pending, b.desired)))
 	}
-	marks := max(1, width-40)
+	most = max(1, width-40) / 2
 	rows = append(rows,
-		fmt.Sprintf(" %-10s %s %s  %d own, %d cloud", "nodes", s.paint(green, strings.Repeat("■", min(p.own, marks/2))),
-			s.paint(yellow, strings.Repeat("■", min(p.cloud, marks/2))), p.own, p.cloud),
+		fmt.Sprintf(" %-10s %s %s  %d own, %d cloud", "nodes", s.paint(green, strings.Repeat("■", min(p.own, most))),
+			s.paint(yellow, strings.Repeat("■", min(p.cloud, most))), p.own, p.cloud),
 		fmt.Sprintf(" %-10s %s an hour now, %s spent", "money", s.paint(bold, fmt.Sprintf("CNY %.2f", p.hourly)), fmt.Sprintf("CNY %.2f", p.spent)))
 	return rows
+}
+
+// marks is the share of a bar for n of a total, and at least one mark.
+func marks(n, length, total int) int {
+	if n <= 0 || total <= 0 {
+		return 0
+	}
+	return max(1, n*length/total)
 }
 
 // figures is the picture in one line.

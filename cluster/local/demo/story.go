@@ -253,7 +253,7 @@ func (s *story) grow(ctx context.Context) error {
 	}
 	w := s.observer.State().Workload(surging)
 	books, _ := s.seen()
-	s.screen.say("All %d replicas of %s are Ready: %d at home, %d in the cloud, for CNY %.2f an hour. The other services never left home.",
+	s.screen.say("All %d replicas of %s are Ready: %d at home, %d in the cloud, for CNY %.2f an hour.",
 		w.Desired, surging, w.Own, w.Cloud, books.HourlyNow)
 	return nil
 }

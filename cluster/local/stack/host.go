@@ -63,6 +63,9 @@ func (s *Stack) startHost(ctx context.Context) error {
 
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
+		if s.o.WithoutPackages {
+			return nil
+		}
 		if err := s.applyProviderCRDs(gctx, c); err != nil {
 			return err
 		}
@@ -80,8 +83,10 @@ func (s *Stack) startHost(ctx context.Context) error {
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	if err := s.installConfiguration(ctx, c); err != nil {
-		return err
+	if !s.o.WithoutPackages {
+		if err := s.installConfiguration(ctx, c); err != nil {
+			return err
+		}
 	}
 	// The garbage collector looks for new kinds only every 30 seconds, so it
 	// starts when all kinds are there.
@@ -139,6 +144,9 @@ func (s *Stack) startCrossplane(ctx context.Context, cp *kube.ControlPlane) erro
 			"core", "start",
 			"--enable-webhooks=false",
 			"--package-runtime=External",
+			// A claim that surges right after it was made passes the default of
+			// 100, see docs/install.md.
+			"--circuit-breaker-burst=500",
 			"--xpkg-cache-dir=" + cache,
 			"--metrics-port=" + strconv.Itoa(ports[0]),
 			"--health-probe-port=" + strconv.Itoa(ports[1]),
@@ -153,10 +161,13 @@ func (s *Stack) startCrossplane(ctx context.Context, cp *kube.ControlPlane) erro
 func (s *Stack) initCrossplane(ctx context.Context, env []string) error {
 	ctx, cancel := context.WithTimeout(ctx, initTimeout)
 	defer cancel()
+	args := []string{"core", "init", "--cr-ds-path=" + s.bins.Data(binaries.CrossplaneCRDs), "--enable-webhooks=false"}
+	if !s.o.WithoutPackages {
+		args = append(args, "--activation=*")
+	}
 	var last error
 	for range initAttempts {
-		cmd := exec.CommandContext(ctx, s.bins.Path(binaries.Crossplane),
-			"core", "init", "--cr-ds-path="+s.bins.Data(binaries.CrossplaneCRDs), "--enable-webhooks=false", "--activation=*")
+		cmd := exec.CommandContext(ctx, s.bins.Path(binaries.Crossplane), args...)
 		out, err := process.Run(cmd, env)
 		if err == nil {
 			return nil

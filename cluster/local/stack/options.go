@@ -24,6 +24,11 @@ type Options struct {
 	// provider.
 	WithoutHost bool
 
+	// WithoutPackages leaves out what our packages bring to the host plane: the
+	// managed resources, the claims, their activation, our function and our
+	// provider. It is for those who install the packages themselves.
+	WithoutPackages bool
+
 	// WithoutKarmada leaves the workload plane out: Karmada and our fleet.
 	WithoutKarmada bool
 
@@ -145,7 +150,7 @@ func (o Options) wanted(p Part) bool {
 	case p == Fleet:
 		return !o.WithoutKarmada
 	default:
-		return !o.WithoutHost
+		return !o.WithoutHost && !o.WithoutPackages
 	}
 }
 

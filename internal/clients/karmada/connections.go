@@ -61,10 +61,11 @@ func NewConn(c client.Client) *Conn { return &Conn{Client: c, Live: c} }
 
 // Get an object, from the cache if it is one of those that are cached. That it
 // does not exist is never said by the cache alone, which may not know yet what
-// we have just created.
+// we have just created. A connection that has just been made is used before its
+// cache has started.
 func (c *Conn) Get(ctx context.Context, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
 	err := c.Client.Get(ctx, key, obj, opts...)
-	if kerrors.IsNotFound(err) {
+	if unstarted := (*cache.ErrCacheNotStarted)(nil); kerrors.IsNotFound(err) || errors.As(err, &unstarted) {
 		return c.Live.Get(ctx, key, obj, opts...)
 	}
 	return err

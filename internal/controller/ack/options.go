@@ -164,13 +164,26 @@ func (o *Options) NewOperation(kind, task string) *v1alpha1.Operation {
 	return &v1alpha1.Operation{Type: kind, TaskID: task, StartedAt: metav1.NewTime(o.Clock.Now())}
 }
 
-// Members of the federation that are the cluster, by name.
-func Members(ctx context.Context, c client.Reader, namespace, cluster string) ([]federationv1alpha1.Member, error) {
+// Silent reports whether the API server of a cluster that goes has not answered
+// for so long that its deletion goes on without it. The condition keeps since
+// when: an API server that is away for a moment late in a long drain is not.
+func (o *Options) Silent(mg resource.Managed) bool {
+	c := mg.GetCondition(lifecycle.TypeDeletionBlocked)
+	return c.Reason == lifecycle.ReasonNoAnswer && o.Clock.Since(c.LastTransitionTime.Time) > 6*o.Patience
+}
+
+// Members of the federation that are the cluster, or may be before it is gone,
+// by name. One that was created after the cluster was deleted does not join it:
+// it waits for the next cluster of that name. The cluster must not wait for it.
+func Members(ctx context.Context, c client.Reader, namespace, cluster string, deleted *metav1.Time) ([]federationv1alpha1.Member, error) {
 	l := &federationv1alpha1.MemberList{}
 	if err := c.List(ctx, l, client.InNamespace(namespace)); err != nil {
 		return nil, errors.Wrap(err, "cannot list Members")
 	}
-	return slices.DeleteFunc(l.Items, func(m federationv1alpha1.Member) bool { return ClusterOfMember(&m) != cluster }), nil
+	return slices.DeleteFunc(l.Items, func(m federationv1alpha1.Member) bool {
+		next := deleted != nil && m.GetCreationTimestamp().After(deleted.Time)
+		return next || ClusterOfMember(&m) != cluster
+	}), nil
 }
 
 // ClusterOfMember is the name of the ack Cluster that a Member is, or empty.

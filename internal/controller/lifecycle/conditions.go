@@ -18,6 +18,9 @@ const (
 	ReasonWaiting xpv2.ConditionReason = "Waiting"
 	// ReasonBlocked by something that does not go away by itself.
 	ReasonBlocked xpv2.ConditionReason = "Blocked"
+	// ReasonNoAnswer of an API server that has to be asked first. The time of
+	// the condition is since when.
+	ReasonNoAnswer xpv2.ConditionReason = "NoAnswer"
 	// ReasonGoesOn means that it waits no longer.
 	ReasonGoesOn xpv2.ConditionReason = "GoesOn"
 )

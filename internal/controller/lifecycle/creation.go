@@ -60,6 +60,9 @@ type Creation struct {
 	Lag time.Duration
 	// Clock to wait by.
 	Clock clock.PassiveClock
+	// Began is when this process began to reconcile, and its predecessor had
+	// ended: an interrupted call was made before.
+	Began time.Time
 	// Duplicates is told about further things with the same tag. May be nil.
 	Duplicates func(mg resource.Managed, adopted string, others []string)
 }
@@ -67,9 +70,13 @@ type Creation struct {
 // Look whether a resource without an external name exists nevertheless. A
 // resource that no create call was made for is absent without asking the cloud.
 func (c *Creation) Look(ctx context.Context, mg resource.Managed, find FindFn) (Verdict, error) {
-	since, ok := c.attempted(mg)
+	since, ok := attempted(mg)
 	if !ok {
 		return Absent, nil
+	}
+	if since.Before(c.Began) {
+		// Throttling may have kept the call back until just before the crash.
+		since = c.Began
 	}
 
 	// This is the first look if the attempt was just now. Another follows after
@@ -93,17 +100,38 @@ func (c *Creation) Look(ctx context.Context, mg resource.Managed, find FindFn) (
 	return Absent, nil
 }
 
+// Missing decides on a resource whose external name is known neither to the cloud
+// nor to its list. A thing that was just created may not be seen yet, whether or
+// not the resource is being deleted by now. And where an earlier one was lost,
+// another may be on its way.
+func (c *Creation) Missing(ctx context.Context, mg resource.Managed, find FindFn) (Verdict, error) {
+	if c.Clock.Since(meta.GetExternalCreateSucceeded(mg)) < 2*c.Lag+time.Second {
+		return Waiting, nil
+	}
+	return c.Look(ctx, mg, find)
+}
+
+// Untouched reports whether nothing exists at the cloud because of a resource:
+// it has no external name, and every create call that was made for it is known
+// to have been refused.
+func Untouched(mg resource.Managed) bool {
+	_, ok := attempted(mg)
+	return !ok && meta.GetExternalName(mg) == ""
+}
+
 // attempted reports when the last create call was made whose outcome is not
 // known.
-func (c *Creation) attempted(mg resource.Managed) (time.Time, bool) {
-	if t, err := time.Parse(time.RFC3339Nano, mg.GetAnnotations()[AnnotationCreateUnknown]); err == nil {
-		return t, true
-	}
+func attempted(mg resource.Managed) (time.Time, bool) {
+	since, err := time.Parse(time.RFC3339Nano, mg.GetAnnotations()[AnnotationCreateUnknown])
+	ok := err == nil
 	if meta.ExternalCreateIncomplete(mg) {
-		// Written just before Create was called, in whole seconds.
-		return meta.GetExternalCreatePending(mg).Add(time.Second), true
+		// Written just before Create was called, in whole seconds. It may be
+		// later than the doubt that an earlier call has left.
+		if t := meta.GetExternalCreatePending(mg).Add(time.Second); !ok || t.After(since) {
+			since, ok = t, true
+		}
 	}
-	return time.Time{}, false
+	return since, ok
 }
 
 // Create the thing, unless it exists. The external name is set in either case;

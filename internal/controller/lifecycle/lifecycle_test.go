@@ -69,6 +69,7 @@ func TestLook(t *testing.T) {
 	cases := map[string]struct {
 		reason string
 		cr     *v1alpha1.Cluster
+		began  time.Time
 		found  []Candidate
 		err    error
 		want   want
@@ -93,6 +94,20 @@ func TestLook(t *testing.T) {
 			reason: "After the lag it is known that nothing was made.",
 			cr:     cluster(func(cr *v1alpha1.Cluster) { meta.SetExternalCreatePending(cr, now.Add(-lag-time.Second)) }),
 			want:   want{verdict: Absent, looks: 1},
+		},
+		"CrashAgain": {
+			reason: "A crash in the second attempt counts from that attempt, not from the first, whose answer was lost.",
+			cr: cluster(unknownSince(now.Add(-time.Hour)), func(cr *v1alpha1.Cluster) {
+				meta.SetExternalCreateFailed(cr, now.Add(-time.Hour))
+				meta.SetExternalCreatePending(cr, now.Add(-time.Second))
+			}),
+			want: want{verdict: Waiting, looks: 1},
+		},
+		"CrashThrottled": {
+			reason: "A call that was held back may have been made just before the crash, long after it was announced.",
+			cr:     cluster(func(cr *v1alpha1.Cluster) { meta.SetExternalCreatePending(cr, now.Add(-time.Minute)) }),
+			began:  now.Add(-time.Second),
+			want:   want{verdict: Waiting, looks: 1},
 		},
 		"LostAnswer": {
 			reason: "After a call whose answer was lost the lag is waited for.",
@@ -129,7 +144,7 @@ func TestLook(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := want{}
-			c := &Creation{Kube: kube, Lag: lag, Clock: testclock.NewFakePassiveClock(now)}
+			c := &Creation{Kube: kube, Lag: lag, Began: tc.began, Clock: testclock.NewFakePassiveClock(now)}
 			got.verdict, got.err = c.Look(context.Background(), tc.cr, func(context.Context) ([]Candidate, error) {
 				got.looks++
 				return tc.found, tc.err
@@ -191,6 +206,28 @@ func TestCreate(t *testing.T) {
 			got.name, got.unknown = meta.GetExternalName(tc.cr), tc.cr.GetAnnotations()[AnnotationCreateUnknown]
 			if diff := cmp.Diff(tc.want, got, cmp.AllowUnexported(want{}), cmpopts.EquateErrors()); diff != "" {
 				t.Errorf("\nReason: %s\nCreate(...): -want, +got:\n%s", tc.reason, diff)
+			}
+		})
+	}
+}
+
+func TestUntouched(t *testing.T) {
+	pending := func(cr *v1alpha1.Cluster) { meta.SetExternalCreatePending(cr, now.Add(-time.Minute)) }
+	cases := map[string]struct {
+		reason string
+		cr     *v1alpha1.Cluster
+		want   bool
+	}{
+		"Never":   {reason: "No call was made.", cr: cluster(), want: true},
+		"Refused": {reason: "A refusal has made nothing.", cr: cluster(pending, func(cr *v1alpha1.Cluster) { meta.SetExternalCreateFailed(cr, now) }), want: true},
+		"Crash":   {reason: "A call may have been made.", cr: cluster(pending)},
+		"Lost":    {reason: "A call was made, and its answer lost.", cr: cluster(unknownSince(now))},
+		"Created": {reason: "It has an external name.", cr: cluster(func(cr *v1alpha1.Cluster) { meta.SetExternalName(cr, "c1") })},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(tc.want, Untouched(tc.cr)); diff != "" {
+				t.Errorf("\nReason: %s\nUntouched(...): -want, +got:\n%s", tc.reason, diff)
 			}
 		})
 	}

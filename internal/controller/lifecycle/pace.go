@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"context"
+	"maps"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -95,7 +96,10 @@ func (h *Holds) Note(uid types.UID, key string, err error) error {
 	if h.of == nil {
 		h.of = make(map[types.UID]hold)
 	}
-	h.of[uid] = hold{key: key, err: err, until: h.Clock.Now().Add(h.Recheck)}
+	now := h.Clock.Now()
+	// Resources that are gone do not come to ask.
+	maps.DeleteFunc(h.of, func(_ types.UID, o hold) bool { return !now.Before(o.until) })
+	h.of[uid] = hold{key: key, err: err, until: now.Add(h.Recheck)}
 	return err
 }
 
@@ -116,11 +120,4 @@ func (h *Holds) Held(uid types.UID, key string) (error, time.Duration) {
 		return nil, 0
 	}
 	return o.err, left
-}
-
-// Release the hold of a resource.
-func (h *Holds) Release(uid types.UID) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	delete(h.of, uid)
 }

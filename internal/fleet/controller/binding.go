@@ -10,6 +10,8 @@ import (
 	policyv1alpha1 "github.com/karmada-io/karmada/pkg/apis/policy/v1alpha1"
 	workv1alpha2 "github.com/karmada-io/karmada/pkg/apis/work/v1alpha2"
 	karmadautil "github.com/karmada-io/karmada/pkg/util"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	fleetv1alpha1 "regionpool.io/provider-regionpool/apis/fleet/v1alpha1"
@@ -80,10 +82,20 @@ func (b binding) reported() map[string]scheduler.Reported {
 		var st struct {
 			ReadyReplicas int32 `json:"readyReplicas"`
 			Succeeded     int32 `json:"succeeded"`
+			Conditions    []struct {
+				Type   string `json:"type"`
+				Status string `json:"status"`
+			} `json:"conditions"`
 		}
-		if json.Unmarshal(s.Status.Raw, &st) == nil {
-			out[s.ClusterName] = scheduler.Reported{Ready: st.ReadyReplicas, Succeeded: st.Succeeded}
+		if json.Unmarshal(s.Status.Raw, &st) != nil {
+			continue
 		}
+		r := scheduler.Reported{Ready: st.ReadyReplicas, Succeeded: st.Succeeded}
+		for _, c := range st.Conditions {
+			ended := c.Type == string(batchv1.JobComplete) || c.Type == string(batchv1.JobFailed)
+			r.Finished = r.Finished || ended && c.Status == string(corev1.ConditionTrue) && b.spec.Resource.Kind == "Job"
+		}
+		out[s.ClusterName] = r
 	}
 	return out
 }
@@ -133,7 +145,9 @@ func (b binding) model(t *template, clusters []*cluster) scheduler.Binding {
 		ID:       b.id(),
 		Pool:     b.pool(),
 		Workload: snapshot.WorkloadKey{Namespace: b.spec.Resource.Namespace, Kind: b.spec.Resource.Kind, Name: b.spec.Resource.Name},
-		Movable:  b.spec.Resource.Kind != "Job",
+		// Whether a bare pod is Ready elsewhere is not known: it has no
+		// controller by which it would be recognized.
+		Movable:  b.spec.Resource.Kind != "Job" && b.spec.Resource.Kind != "Pod",
 		Priority: b.spec.SchedulePriorityValue(),
 		Created:  b.GetCreationTimestamp().Time,
 		Replicas: b.spec.Replicas,

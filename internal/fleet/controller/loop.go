@@ -94,7 +94,7 @@ func New(o Options) (*Fleet, error) {
 	return &Fleet{
 		Options:       o,
 		members:       newMembers(o.Connect, o.Clock, o.Log),
-		templates:     newTemplates(o.Live),
+		templates:     newTemplates(o.Live, o.Clock),
 		bindings:      newOverlay(),
 		plans:         newOverlay(),
 		simulator:     sim,
@@ -227,7 +227,7 @@ func (f *Fleet) Round(ctx context.Context, seen time.Time) (time.Duration, error
 		next = earlier(next, p.out.Next)
 	}
 	again, err := f.write(ctx, v, made, seen)
-	next = earlier(next, again)
+	next = earlier(earlier(next, again), v.readAgain)
 	if v.unsettled {
 		next = earlier(next, f.Clock.Now().Add(retryAfter))
 	}

@@ -26,6 +26,8 @@ const (
 	// credentialsCheck is how often the credentials of a member that does not
 	// answer are read again.
 	credentialsCheck = 10 * time.Second
+	// connectAgain is how soon a member that cannot be watched is tried again.
+	connectAgain = time.Second
 )
 
 // A ConnectFn returns how to reach the API of a member.
@@ -56,6 +58,8 @@ type members struct {
 	clock    clock.WithTicker
 	log      logr.Logger
 	byName   map[string]*liveMember
+	// failed has when a member could not be watched.
+	failed map[string]time.Time
 }
 
 type liveMember struct {
@@ -71,7 +75,7 @@ type liveMember struct {
 }
 
 func newMembers(fn ConnectFn, c clock.WithTicker, l logr.Logger) *members {
-	return &members{registry: snapshot.NewRegistry(), connect: fn, clock: c, log: l, byName: map[string]*liveMember{}}
+	return &members{registry: snapshot.NewRegistry(), connect: fn, clock: c, log: l, byName: map[string]*liveMember{}, failed: map[string]time.Time{}}
 }
 
 // ensure makes the members exactly those of the supplied clusters.
@@ -79,6 +83,11 @@ func (m *members) ensure(ctx context.Context, wanted map[string]*cluster) {
 	for name := range m.byName {
 		if c := wanted[name]; c == nil || !c.exists {
 			m.stop(name)
+		}
+	}
+	for name := range m.failed {
+		if c := wanted[name]; c == nil || !c.exists {
+			delete(m.failed, name)
 		}
 	}
 	for name, c := range wanted {
@@ -93,11 +102,16 @@ func (m *members) ensure(ctx context.Context, wanted map[string]*cluster) {
 		if have != nil {
 			have.checked = m.clock.Now()
 		}
+		if at, ok := m.failed[name]; ok && m.clock.Since(at) < connectAgain {
+			continue
+		}
 		if c.Spec.SecretRef == nil || c.Spec.APIEndpoint == "" {
 			continue
 		}
-		cfg, err := m.connect(ctx, &c.Cluster)
+		delete(m.failed, name)
+		cfg, err := m.configOf(ctx, c)
 		if err != nil {
+			m.failed[name] = m.clock.Now()
 			m.log.Info("Cannot watch member", "member", name, "reason", err.Error())
 			continue
 		}
@@ -108,9 +122,17 @@ func (m *members) ensure(ctx context.Context, wanted map[string]*cluster) {
 		}
 		m.stop(name)
 		if err := m.start(ctx, c, cfg, d); err != nil {
+			m.failed[name] = m.clock.Now()
 			m.log.Info("Cannot watch member", "member", name, "reason", err.Error())
 		}
 	}
+}
+
+// configOf reads how to reach a member. A round waits for it, so not for long.
+func (m *members) configOf(ctx context.Context, c *cluster) (*rest.Config, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	return m.connect(ctx, &c.Cluster)
 }
 
 func (m *members) start(ctx context.Context, c *cluster, cfg *rest.Config, digest string) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	workv1alpha2 "github.com/karmada-io/karmada/pkg/apis/work/v1alpha2"
 	"golang.org/x/sync/errgroup"
@@ -13,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"regionpool.io/provider-regionpool/internal/fleet/scheduler"
@@ -25,22 +27,35 @@ type template struct {
 	version string
 	pods    *scheduler.Template
 	divided bool
-	// problem says why there are no pods; retry that it may pass.
+	// problem says why there are no pods.
 	problem string
-	retry   bool
+	// retryAt is when the workload is read again after it could not be, tries
+	// how often it could not.
+	retryAt time.Time
+	tries   int
 }
+
+const (
+	// readTimeout is how long a round waits for a workload, or for the
+	// credentials of a member.
+	readTimeout = 2 * time.Second
+	// readAgain is how soon a workload that cannot be read is tried again at
+	// most; it doubles from retryAfter.
+	readAgain = 30 * time.Second
+)
 
 // templates keeps the pod templates of bindings. A workload is read when its
 // binding names a version of it that is not known, so each change is read once.
 type templates struct {
 	reader client.Reader
+	clock  clock.PassiveClock
 
 	mu   sync.Mutex
 	byID map[string]*template
 }
 
-func newTemplates(r client.Reader) *templates {
-	return &templates{reader: r, byID: map[string]*template{}}
+func newTemplates(r client.Reader, c clock.PassiveClock) *templates {
+	return &templates{reader: r, clock: c, byID: map[string]*template{}}
 }
 
 // load makes sure that the templates of all bindings are known, and forgets
@@ -53,11 +68,15 @@ func (t *templates) load(ctx context.Context, bs []binding) error {
 		id := b.id()
 		keep[id] = true
 		version := fmt.Sprintf("%s/%s", b.spec.Resource.UID, b.spec.Resource.ResourceVersion)
-		if have := t.get(id); have != nil && have.version == version && !have.retry {
+		have := t.get(id)
+		if have != nil && have.version == version && (have.retryAt.IsZero() || have.retryAt.After(t.clock.Now())) {
 			continue
 		}
 		g.Go(func() error {
-			tpl := t.read(ctx, b.spec)
+			tpl, err := t.read(ctx, b.spec)
+			if err != nil {
+				tpl = t.unread(have, version, err)
+			}
 			tpl.version = version
 			t.mu.Lock()
 			defer t.mu.Unlock()
@@ -84,31 +103,60 @@ func (t *templates) get(id string) *template {
 	return t.byID[id]
 }
 
-func (t *templates) read(ctx context.Context, spec *workv1alpha2.ResourceBindingSpec) *template {
+// unread is what is known of a workload that cannot be read: what was known,
+// for a replica that is taken for none would lose the room promised to it.
+func (t *templates) unread(have *template, version string, err error) *template {
+	out := &template{}
+	if have != nil && !apierrors.IsNotFound(err) {
+		*out = *have
+	}
+	if have == nil || have.version != version {
+		out.tries = 0
+	} else {
+		out.tries = have.tries + 1
+	}
+	if out.pods == nil {
+		out.problem = err.Error()
+	}
+	out.retryAt = t.clock.Now().Add(min(readAgain, retryAfter<<min(out.tries, 10)))
+	return out
+}
+
+// read a workload. An error says that it may pass.
+func (t *templates) read(ctx context.Context, spec *workv1alpha2.ResourceBindingSpec) (*template, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
 	ref := spec.Resource
 	u := &unstructured.Unstructured{}
 	u.SetGroupVersionKind(schema.FromAPIVersionAndKind(ref.APIVersion, ref.Kind))
 	if err := t.reader.Get(ctx, client.ObjectKey{Namespace: ref.Namespace, Name: ref.Name}, u); err != nil {
-		what := fmt.Sprintf("cannot read %s %s/%s", ref.Kind, ref.Namespace, ref.Name)
-		if apierrors.IsNotFound(err) {
-			return &template{problem: what + ": it does not exist", retry: true}
-		}
-		return &template{problem: what + ": " + err.Error(), retry: true}
+		return nil, fmt.Errorf("cannot read %s %s/%s: %w", ref.Kind, ref.Namespace, ref.Name, err)
 	}
 	tpl, err := decode(u)
 	if err != nil {
-		return &template{problem: err.Error()}
+		return &template{problem: err.Error()}, nil
 	}
 	if tpl == nil && spec.ReplicaRequirements != nil {
 		// A kind without a pod template: what Karmada's interpreter says its
 		// replicas need is all that is known.
 		tpl = &scheduler.Template{Namespace: ref.Namespace, Spec: required(spec.ReplicaRequirements)}
 	}
-	out := &template{pods: tpl, divided: tpl != nil}
+	out := &template{pods: tpl, divided: tpl != nil && hasReplicas(u)}
 	if tpl == nil && spec.IsWorkload() {
 		out.problem = fmt.Sprintf("%s %s/%s has no pod template that fleet understands", ref.Kind, ref.Namespace, ref.Name)
 	}
-	return out
+	return out, nil
+}
+
+// hasReplicas tells workloads that are divided, also while they have none, from
+// those that run wherever they are, such as daemon sets.
+func hasReplicas(u *unstructured.Unstructured) bool {
+	for _, f := range []string{"replicas", "parallelism"} {
+		if _, ok, _ := unstructured.NestedFieldNoCopy(u.Object, "spec", f); ok {
+			return true
+		}
+	}
+	return false
 }
 
 // decode finds the pod template where all workload kinds of Kubernetes, and

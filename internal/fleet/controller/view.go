@@ -32,6 +32,8 @@ type view struct {
 	// unsettled says that pools were left out because it is not known yet what
 	// their members have.
 	unsettled bool
+	// readAgain is when a workload that could not be read is tried again.
+	readAgain time.Time
 }
 
 // view reads the world.
@@ -81,9 +83,7 @@ func (f *Fleet) view(ctx context.Context) (*view, error) {
 		if t == nil {
 			continue
 		}
-		if t.retry {
-			v.unsettled = true
-		}
+		v.readAgain = earlier(v.readAgain, t.retryAt)
 		v.bindings[b.id()] = b
 		v.input.Bindings = append(v.input.Bindings, b.model(t, cs))
 	}

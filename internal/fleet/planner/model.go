@@ -74,20 +74,24 @@ type Memory struct {
 	Avoid map[string]time.Time `json:"avoid,omitempty"`
 	// Unused says since when an elastic member has had nothing to do.
 	Unused map[string]time.Time `json:"unused,omitempty"`
+	// Lessons are what real nodes taught about an offering.
+	Lessons map[string]Lesson `json:"lessons,omitempty"`
 }
 
 // An Order is nodes that are on their way.
 type Order struct {
 	// Count of nodes.
 	Count int32 `json:"count"`
-	// Since is when the count last changed, or the member came to exist.
+	// Since is when the first of them was ordered, the last node arrived, or
+	// the member came to exist. Ordering more does not put it off: an offering
+	// that delivers nothing would be waited for as long as demand grows.
 	Since time.Time `json:"since"`
 	// Built says that the member existed then.
 	Built bool `json:"built,omitempty"`
 }
 
 func (m Memory) clone() Memory {
-	out := Memory{Idle: maps.Clone(m.Idle), Orders: maps.Clone(m.Orders), Surplus: maps.Clone(m.Surplus), Avoid: maps.Clone(m.Avoid), Unused: maps.Clone(m.Unused)}
+	out := Memory{Idle: maps.Clone(m.Idle), Orders: maps.Clone(m.Orders), Surplus: maps.Clone(m.Surplus), Avoid: maps.Clone(m.Avoid), Unused: maps.Clone(m.Unused), Lessons: maps.Clone(m.Lessons)}
 	for _, p := range []*map[string]time.Time{&out.Idle, &out.Surplus, &out.Avoid, &out.Unused} {
 		if *p == nil {
 			*p = map[string]time.Time{}
@@ -95,6 +99,9 @@ func (m Memory) clone() Memory {
 	}
 	if out.Orders == nil {
 		out.Orders = map[string]Order{}
+	}
+	if out.Lessons == nil {
+		out.Lessons = map[string]Lesson{}
 	}
 	return out
 }
@@ -104,6 +111,7 @@ func (m Memory) Equal(o Memory) bool {
 	eq := func(a, b time.Time) bool { return a.Equal(b) }
 	return maps.EqualFunc(m.Idle, o.Idle, eq) && maps.EqualFunc(m.Surplus, o.Surplus, eq) &&
 		maps.EqualFunc(m.Avoid, o.Avoid, eq) && maps.EqualFunc(m.Unused, o.Unused, eq) &&
+		maps.EqualFunc(m.Lessons, o.Lessons, Lesson.equal) &&
 		maps.EqualFunc(m.Orders, o.Orders, func(a, b Order) bool {
 			return a.Count == b.Count && a.Built == b.Built && a.Since.Equal(b.Since)
 		})

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -63,21 +64,31 @@ func (p *plan) classify(o *offering, listed []string) {
 			continue
 		}
 		due := n.CreationTimestamp.Add(p.in.Settings.Arrival)
-		broken := !isReady(n) && !due.After(p.in.Now)
+		ready := isReady(n) && hasDevices(n, o.Allocatable)
+		broken := !ready && !due.After(p.in.Now)
 		switch {
 		case isLeaving(n):
 			o.leaving = append(o.leaving, n.Name)
 		case slices.Contains(listed, n.Name) && !carriesLoad(ni, broken):
 			o.listed = append(o.listed, n.Name)
-		case isReady(n):
+		case ready:
 			o.ready = append(o.ready, n.Name)
 		case broken:
 			o.broken = append(o.broken, n.Name)
+			if until := due.Add(p.in.Settings.Avoid); until.After(o.failing) {
+				o.failing = until
+			}
 		default:
 			p.wake(due)
 			o.starting = append(o.starting, n.Name)
 		}
 	}
+	if len(o.ready) > 0 || !o.failing.After(p.in.Now) {
+		// Where some become Ready, one that does not is replaced.
+		o.failing = time.Time{}
+		return
+	}
+	p.wake(o.failing)
 }
 
 // countNodes counts the nodes of a member, and prepares its fork: nodes that
@@ -143,22 +154,32 @@ func (p *plan) template(o *offering) (*corev1.Node, []*corev1.Pod) {
 	maps.Copy(n.Labels, o.Labels)
 	n.Labels[fleetv1alpha1.LabelOffering] = o.Name
 
+	if l, ok := p.memory.Lessons[o.Name]; ok {
+		// What the daemon pods take is not in it.
+		limit(n.Status.Allocatable, l.Free)
+		return n, nil
+	}
 	var model fwk.NodeInfo
+	alike := false
 	if o.member.Snapshot != nil {
 		for _, ni := range o.member.Snapshot.Nodes() {
 			if !isReady(ni.Node()) {
 				continue
 			}
-			if same := ni.Node().Labels[fleetv1alpha1.LabelOffering] == o.Name; same || model == nil {
+			alike = slices.Contains(o.ready, ni.Node().Name)
+			if alike || model == nil {
 				model = ni
-				if same {
-					break
-				}
+			}
+			if alike {
+				break
 			}
 		}
 	}
 	if model == nil {
 		return n, nil
+	}
+	if alike {
+		limit(n.Status.Allocatable, model.Node().Status.Allocatable)
 	}
 	var daemons []*corev1.Pod
 	for _, pi := range model.GetPods() {

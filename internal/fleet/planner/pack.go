@@ -47,10 +47,12 @@ func (p *plan) meet(d *scheduler.Demand) error {
 			}
 			// One workload that cannot be simulated must not stop all others.
 			m.fork.Revert(mark)
+			m.fork.Commit(mark)
 			delete(pods, m)
 			why[m] = "cannot be simulated: " + err.Error()
 			continue
 		}
+		m.fork.Commit(mark)
 		left -= int32(res.Placed)
 		if left == 0 {
 			return nil
@@ -93,7 +95,7 @@ func (p *plan) orderMore(d *scheduler.Demand, left int32, pods map[*member]*core
 				blocked[noOffering] = true
 				continue
 			}
-			if until, ok := p.memory.Avoid[o.Name]; ok {
+			if until, ok := p.avoid(o); ok {
 				refused[o.Name] = fmt.Sprintf("what was ordered did not arrive; not tried before %s", until.UTC().Format("15:04:05Z"))
 				blocked[noOffering] = true
 				continue
@@ -104,13 +106,22 @@ func (p *plan) orderMore(d *scheduler.Demand, left int32, pods map[*member]*core
 				blocked[by] = true
 				continue
 			}
-			mark := o.member.fork.Mark()
-			at := o.templates
-			t, err := p.open(o, pod, left, room)
-			o.member.fork.Revert(mark)
-			o.templates = at
+			t, err := p.try(o, pod, left, room)
 			if err != nil {
 				return err
+			}
+			if blank := p.blank(o); len(blank) > 0 {
+				if p.learn(o, blank) && t.placed > 0 {
+					if t, err = p.try(o, pod, left, room); err != nil {
+						return err
+					}
+				}
+				// Another would be as useless, except in another zone.
+				if t.placed > 0 && len(blank) >= len(o.Zones) {
+					refused[o.Name] = fmt.Sprintf("node %s of it is empty and does not take them", blank[0].Node().Name)
+					blocked[noOffering] = true
+					continue
+				}
 			}
 			if t.placed == 0 {
 				refused[o.Name] = "does not fit: " + t.message
@@ -158,6 +169,16 @@ func (p *plan) orderMore(d *scheduler.Demand, left int32, pods map[*member]*core
 		p.note(refused)
 	}
 	return nil
+}
+
+// try is open, taken back.
+func (p *plan) try(o *offering, pod *corev1.Pod, n, limit int32) (trial, error) {
+	mark, at := o.member.fork.Mark(), o.templates
+	t, err := p.open(o, pod, n, limit)
+	o.member.fork.Revert(mark)
+	o.member.fork.Commit(mark)
+	o.templates = at
+	return t, err
 }
 
 // note remembers why offerings were not chosen; the last reason counts.

@@ -22,6 +22,7 @@ func Make(ctx context.Context, in Input) (Output, error) {
 	if err := p.load(); err != nil {
 		return Output{}, err
 	}
+	p.forget()
 	p.expireOrders()
 	p.trim()
 	p.keepMinimum()
@@ -87,6 +88,9 @@ type offering struct {
 	// outstanding nodes were ordered and are not seen yet; promised ones of
 	// them may take demand.
 	outstanding int32
+	// failing says until when it is not ordered, because nodes of it arrived
+	// and did not become Ready.
+	failing time.Time
 
 	// Of the promised nodes those that demand was packed on, and nodes that
 	// are ordered now.
@@ -104,8 +108,11 @@ func (o *offering) registered() int32 {
 // kept nodes exist and stay.
 func (o *offering) kept() int32 { return int32(len(o.ready) + len(o.starting) + len(o.broken)) }
 
-// billed nodes are paid for, or will be: those wanted and those not gone yet.
-func (o *offering) billed() int32 { return o.want + int32(len(o.listed)+len(o.leaving)) }
+// billed nodes are paid for, or will be: those wanted and those not gone yet,
+// which may be more than are wanted after a maximum was lowered.
+func (o *offering) billed() int32 {
+	return max(o.want, o.kept()) + int32(len(o.listed)+len(o.leaving))
+}
 
 func (p *plan) load() error {
 	status := &p.in.Plan.Status
@@ -198,7 +205,7 @@ func (p *plan) expireOrders() {
 		case o.outstanding == 0:
 			delete(p.memory.Orders, o.Name)
 			continue
-		case !ok || ord.Count != o.outstanding || ord.Built != built:
+		case !ok || o.outstanding < ord.Count || ord.Built != built:
 			ord = Order{Count: o.outstanding, Since: p.in.Now, Built: built}
 			p.memory.Orders[o.Name] = ord
 		}
@@ -330,7 +337,7 @@ func (p *plan) room(o *offering) (int32, string) {
 // limits allow.
 func (p *plan) keepMinimum() {
 	for _, o := range p.stock {
-		if _, avoid := p.memory.Avoid[o.Name]; avoid || o.member.State == scheduler.Frozen || o.member.State == scheduler.Draining {
+		if _, avoid := p.avoid(o); avoid || o.member.State == scheduler.Frozen || o.member.State == scheduler.Draining {
 			continue
 		}
 		if missing := min(o.Min, o.Max) - o.want; missing > 0 {

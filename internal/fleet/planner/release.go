@@ -44,7 +44,10 @@ func (p *plan) settleOrders() {
 		built := o.member.built()
 		if ord, ok := p.memory.Orders[o.Name]; count == 0 {
 			delete(p.memory.Orders, o.Name)
-		} else if !ok || ord.Count != count {
+		} else if ok {
+			ord.Count = count
+			p.memory.Orders[o.Name] = ord
+		} else {
 			p.memory.Orders[o.Name] = Order{Count: count, Since: p.in.Now, Built: built}
 			patience := p.in.Settings.Build
 			if built {
@@ -107,11 +110,21 @@ func (p *plan) release() {
 		slices.SortFunc(idles, func(a, b idle) int {
 			return cmp.Or(p.memory.Idle[a.key].Compare(p.memory.Idle[b.key]), cmp.Compare(a.node, b.node))
 		})
+		// After a maximum was lowered there are more nodes than are wanted:
+		// these go first, and no other has to go for them.
+		extra := o.kept() + o.outstanding + o.ordered - o.want
 		for _, i := range idles {
-			if o.want <= min(o.Min, o.Max) {
-				break
+			switch {
+			case extra > 0:
+				extra--
+			case o.want > min(o.Min, o.Max):
+				o.want--
+			default:
+				continue
 			}
-			o.want--
+			for _, kept := range []*[]string{&o.ready, &o.starting, &o.broken} {
+				*kept = slices.DeleteFunc(slices.Clone(*kept), func(n string) bool { return n == i.node })
+			}
 			o.listed = append(o.listed, i.node)
 			o.released = append(o.released, i.node)
 		}

@@ -93,7 +93,7 @@ func (p *plan) reason(o *offering) string {
 	add(o.outstanding+o.ordered, "on the way")
 	add(int32(len(o.broken)), "broken")
 	add(int32(len(o.listed)+len(o.leaving)), "being given back")
-	if until, ok := p.memory.Avoid[o.Name]; ok {
+	if until, ok := p.avoid(o); ok {
 		parts = append(parts, "what was ordered did not arrive; not tried before "+until.UTC().Format("2006-01-02T15:04:05Z"))
 	}
 	if o.member.State == scheduler.Frozen {

@@ -17,7 +17,7 @@ func (r *round) ready(w *work, name string) int32 {
 	m := r.members[name]
 	n := w.Reported[name].Ready
 	if m.Snapshot != nil {
-		n = int32(m.Snapshot.Workload(w.Workload).Ready)
+		_, n = w.seen(m)
 	}
 	return min(n, w.target[name])
 }
@@ -41,9 +41,18 @@ func (r *round) cut(w *work) {
 	budget := max(0, total(ready)-w.Replicas)
 	draining := false
 	for _, v := range victims {
-		unready := min(v.n, w.target[v.name]-ready[v.name])
+		free := w.target[v.name] - ready[v.name]
+		if w.Workload.Kind == "StatefulSet" {
+			// Its last pods go, Ready or not; only those that do not exist are
+			// surely not Ready.
+			free = w.absent(r.members[v.name], ready[v.name])
+		}
+		unready := min(v.n, free)
 		hurts := min(v.n-unready, budget)
-		budget -= hurts
+		if ready[v.name] <= budget {
+			hurts = v.n - unready
+		}
+		budget -= min(hurts, ready[v.name])
 		w.target[v.name] -= unready + hurts
 		excess -= unready + hurts
 		if r.stateOf(v.name) == Draining && v.n > unready+hurts {
@@ -70,6 +79,15 @@ func (r *round) cut(w *work) {
 		return
 	}
 	r.undo(w, excess, ready)
+}
+
+// absent returns how many of the replicas assigned to a member have no pod.
+func (w *work) absent(m *member, ready int32) int32 {
+	pods := w.target[m.Name]
+	if m.Snapshot != nil {
+		pods, _ = w.seen(m)
+	}
+	return max(0, w.target[m.Name]-max(pods, ready))
 }
 
 // undo gives up a move whose substitutes do not become Ready: they go, and the

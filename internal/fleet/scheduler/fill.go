@@ -60,6 +60,7 @@ func (r *round) fillTier(w *work, n int32, candidates []*member, into map[string
 		mark := m.fork.Mark()
 		room, err := r.simulate(w, m, n)
 		m.fork.Revert(mark)
+		m.fork.Commit(mark)
 		if err != nil {
 			return 0, err
 		}
@@ -144,6 +145,8 @@ func (r *round) await() error {
 		mark := m.fork.Mark()
 		if r.removeLeaving(m, surplus[name]) {
 			marks[m] = mark
+		} else {
+			m.fork.Commit(mark)
 		}
 	}
 	if len(marks) == 0 {
@@ -152,6 +155,7 @@ func (r *round) await() error {
 	defer func() {
 		for m, mark := range marks {
 			m.fork.Revert(mark)
+			m.fork.Commit(mark)
 		}
 	}()
 	for _, w := range r.work {
@@ -187,7 +191,13 @@ func (r *round) removeLeaving(m *member, surplus map[snapshot.WorkloadKey]int32)
 			if p.DeletionTimestamp != nil {
 				// The deletion timestamp is when the grace period ends. A pod
 				// that is still there long after does not leave by itself.
-				if due := p.DeletionTimestamp.Add(r.in.Settings.LeaveGrace); due.After(r.in.Now) {
+				due := p.DeletionTimestamp.Add(r.in.Settings.LeaveGrace)
+				if p.DeletionTimestamp.After(r.in.Now.Add(2 * r.in.Settings.LeaveGrace)) {
+					// One that takes its time does not help: a new node is there
+					// sooner.
+					continue
+				}
+				if due.After(r.in.Now) {
 					leavers = append(leavers, leaver{ni.Node().Name, p})
 					r.wake(due)
 				}

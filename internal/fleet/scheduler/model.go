@@ -89,6 +89,8 @@ type Reported struct {
 	Ready int32
 	// Succeeded pods of a Job: they are not seen in a snapshot any more.
 	Succeeded int32
+	// Finished Jobs have completed or failed, and make no more pods.
+	Finished bool
 }
 
 // A Binding is a workload that wants replicas somewhere.

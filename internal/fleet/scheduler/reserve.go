@@ -34,8 +34,9 @@ func (r *round) reserve() error {
 			if m == nil || !m.usable() {
 				continue
 			}
-			unseen := w.target[name] - w.Reported[name].Succeeded - int32(m.Snapshot.Workload(w.Workload).Total)
-			if unseen <= 0 {
+			pods, _ := w.seen(m)
+			unseen := w.target[name] - w.Reported[name].Succeeded - pods
+			if unseen <= 0 || w.Reported[name].Finished {
 				continue
 			}
 			// What does not fit is found out when the pods are there: until
@@ -82,8 +83,10 @@ func (r *round) reservePending(m *member, byWorkload map[snapshot.WorkloadKey]*w
 		if err != nil && r.ctx.Err() == nil {
 			// Their own kube-scheduler cannot place them either.
 			m.fork.Revert(mark)
+			m.fork.Commit(mark)
 			continue
 		}
+		m.fork.Commit(mark)
 		if err != nil {
 			return fmt.Errorf("cannot simulate waiting pods of %s/%s in %s: %w", b.workload.Namespace, b.workload.Name, m.Name, err)
 		}
@@ -106,7 +109,10 @@ func (r *round) reservePending(m *member, byWorkload map[snapshot.WorkloadKey]*w
 				old++
 			}
 		}
-		w.stuck[m.Name] += int32(min(left, old))
+		// Where as many have a node as are assigned, it is a rollout that waits,
+		// and to assign fewer would take away one that runs.
+		missing := w.target[m.Name] - int32(m.Snapshot.Workload(w.Workload).Scheduled) - w.stuck[m.Name]
+		w.stuck[m.Name] += max(0, min(int32(left), int32(old), missing))
 	}
 	return nil
 }

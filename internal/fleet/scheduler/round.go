@@ -221,6 +221,22 @@ func (r *round) spreadWhole(w *work) {
 	w.target = target
 }
 
+// ownKinds have pods that are recognized as theirs in a snapshot, so if there
+// are none there are none.
+var ownKinds = []string{"Deployment", "ReplicaSet", "ReplicationController", "StatefulSet", "Job"}
+
+// seen returns how many pods of a workload a member shows, and how many of them
+// are Ready. Pods of other kinds may belong to something in between, as those of
+// a Rollout do to its ReplicaSets: then what the member reports counts.
+func (w *work) seen(m *member) (pods, ready int32) {
+	c := m.Snapshot.Workload(w.Workload)
+	if c == (snapshot.Counts{}) && !slices.Contains(ownKinds, w.Workload.Kind) {
+		n := w.Reported[m.Name].Ready
+		return n, n
+	}
+	return int32(c.Total), int32(c.Ready)
+}
+
 func (r *round) output() Output {
 	out := Output{Forks: map[string]*snapshot.Fork{}, Next: r.next}
 	for name, m := range r.members {

@@ -58,9 +58,11 @@ func (r *round) simulate(w *work, m *member, n int32) (int32, error) {
 		}
 		// One workload that cannot be simulated must not stop all others.
 		m.fork.Revert(mark)
+		m.fork.Commit(mark)
 		w.refusals[m.Name] = "cannot be simulated: " + err.Error()
 		return 0, nil
 	}
+	m.fork.Commit(mark)
 	if res.Message != "" {
 		w.refusals[m.Name] = res.Message
 	}

@@ -3,6 +3,8 @@ package cluster
 
 import (
 	"context"
+	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -54,6 +56,7 @@ func Setup(mgr ctrl.Manager, o controller.Options, ao *ackcontroller.Options) er
 		pace:    pace,
 		holds:   &lifecycle.Holds{Recheck: ao.Recheck, Clock: ao.Clock},
 		record:  lifecycle.Recorder(mgr, v1alpha1.ClusterGroupVersionKind, o),
+		began:   sync.OnceValue(ao.Clock.Now),
 	}
 	ctl := &lifecycle.Controller{
 		Kind:           v1alpha1.ClusterGroupVersionKind,
@@ -112,6 +115,8 @@ type connector struct {
 	pace   *lifecycle.Pace
 	holds  *lifecycle.Holds
 	record xpevent.Recorder
+	// began is when the first resource was reconciled.
+	began func() time.Time
 }
 
 // Connect to ACK.
@@ -119,7 +124,7 @@ func (c *connector) Connect(ctx context.Context, cr *v1alpha1.Cluster) (managed.
 	e := &external{
 		Options: c.Options,
 		kube:    c.kube,
-		creation: &lifecycle.Creation{Kube: c.kube, Lag: c.ListLag, Clock: c.Clock, Duplicates: func(mg resource.Managed, adopted string, others []string) {
+		creation: &lifecycle.Creation{Kube: c.kube, Lag: c.ListLag, Clock: c.Clock, Began: c.began(), Duplicates: func(mg resource.Managed, adopted string, others []string) {
 			c.record.Event(mg, xpevent.Warning("DuplicateFound", errors.Errorf("cluster %s is used; %s carry the same tag and are billed as well", adopted, names(others))))
 		}},
 		poller: c.poller,
@@ -127,7 +132,7 @@ func (c *connector) Connect(ctx context.Context, cr *v1alpha1.Cluster) (managed.
 		holds:  c.holds,
 		record: c.record,
 	}
-	if meta.WasDeleted(cr) && meta.GetExternalName(cr) == "" && meta.GetExternalCreatePending(cr).IsZero() {
+	if meta.WasDeleted(cr) && lifecycle.Untouched(cr) {
 		// Nothing was created, so the credentials need not be there any more.
 		return e, nil
 	}

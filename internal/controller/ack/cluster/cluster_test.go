@@ -19,14 +19,17 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
+	"github.com/crossplane/crossplane-runtime/v2/pkg/errors"
 	"github.com/crossplane/crossplane-runtime/v2/pkg/event"
 	"github.com/crossplane/crossplane-runtime/v2/pkg/meta"
 	"github.com/crossplane/crossplane-runtime/v2/pkg/reconciler/managed"
+	"github.com/crossplane/crossplane-runtime/v2/pkg/resource"
 	xpv2 "github.com/crossplane/crossplane/apis/v2/core/v2"
 
 	"regionpool.io/provider-regionpool/apis"
 	"regionpool.io/provider-regionpool/apis/ack/v1alpha1"
 	federationv1alpha1 "regionpool.io/provider-regionpool/apis/federation/v1alpha1"
+	pcv1alpha1 "regionpool.io/provider-regionpool/apis/v1alpha1"
 	"regionpool.io/provider-regionpool/internal/clients/ack"
 	ackfake "regionpool.io/provider-regionpool/internal/clients/ack/fake"
 	"regionpool.io/provider-regionpool/internal/clients/cloud"
@@ -62,6 +65,20 @@ func named(cr *v1alpha1.Cluster) { meta.SetExternalName(cr, "c1") }
 func deleted(cr *v1alpha1.Cluster) {
 	at := metav1.NewTime(now.Add(-time.Minute))
 	cr.DeletionTimestamp, cr.Finalizers = &at, []string{"finalizer.managedresource.crossplane.io"}
+}
+
+func created(cr *v1alpha1.Cluster) {
+	meta.SetExternalCreatePending(cr, now.Add(-time.Hour))
+	meta.SetExternalCreateSucceeded(cr, now.Add(-time.Hour))
+}
+
+// unanswered since some time ago.
+func unanswered(ago time.Duration) modifier {
+	return func(cr *v1alpha1.Cluster) {
+		c := lifecycle.DeletionBlocked(lifecycle.ReasonNoAnswer, "The cluster cannot be asked for its load balancers and volumes: its API server does not answer")
+		c.LastTransitionTime = metav1.NewTime(now.Add(-ago))
+		cr.SetConditions(c)
+	}
 }
 
 func protected(cr *v1alpha1.Cluster) { cr.Spec.ForProvider.DeletionProtection = true }
@@ -109,14 +126,19 @@ func member(objs ...runtime.Object) *k8sfake.Clientset {
 	return k8sfake.NewClientset(append(objs, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: metav1.NamespaceSystem}})...)
 }
 
+// deaf is an API server that does not.
+func deaf() *k8sfake.Clientset {
+	k := k8sfake.NewClientset()
+	k.PrependReactor("*", "*", func(k8stesting.Action) (bool, runtime.Object, error) {
+		return true, nil, kerrors.NewServiceUnavailable("no")
+	})
+	return k
+}
+
 func TestObserve(t *testing.T) {
 	kubeconfig := func(string) (*ack.Kubeconfig, error) {
 		return &ack.Kubeconfig{Config: []byte("kc"), Expires: now.Add(72 * time.Hour)}, nil
 	}
-	deaf := k8sfake.NewClientset()
-	deaf.PrependReactor("*", "*", func(k8stesting.Action) (bool, runtime.Object, error) {
-		return true, nil, kerrors.NewServiceUnavailable("no")
-	})
 	type want struct {
 		o     managed.ExternalObservation
 		ready xpv2.ConditionReason
@@ -151,7 +173,7 @@ func TestObserve(t *testing.T) {
 			reason: "Running is not ready while its API server does not answer.",
 			cr:     cluster(named),
 			api:    &ackfake.API{MockGetCluster: state(ack.ClusterRunning), MockKubeconfig: kubeconfig},
-			member: deaf,
+			member: deaf(),
 			want:   want{o: managed.ExternalObservation{ResourceExists: true, ResourceUpToDate: true, ConnectionDetails: managed.ConnectionDetails{"kubeconfig": []byte("kc")}}, ready: xpv2.ReasonUnavailable},
 		},
 		"Differs": {
@@ -193,6 +215,26 @@ func TestObserve(t *testing.T) {
 			cr:     cluster(named, func(cr *v1alpha1.Cluster) { meta.SetExternalCreateSucceeded(cr, now) }),
 			api:    &ackfake.API{MockGetCluster: gone},
 			want:   want{o: managed.ExternalObservation{ResourceExists: true, ResourceUpToDate: true}, ready: xpv2.ReasonCreating},
+		},
+		"JustCreatedDeleted": {
+			reason: "It is no less normal if the cluster is deleted by then: it must not be forgotten.",
+			cr:     cluster(named, deleted, func(cr *v1alpha1.Cluster) { meta.SetExternalCreateSucceeded(cr, now) }),
+			api:    &ackfake.API{MockGetCluster: gone},
+			want:   want{o: managed.ExternalObservation{ResourceExists: true, ResourceUpToDate: true}},
+		},
+		"LostAndCreatedAgain": {
+			reason: "If the answer to its successor's creation was lost, no third one is created.",
+			cr: cluster(named, func(cr *v1alpha1.Cluster) {
+				meta.AddAnnotations(cr, map[string]string{lifecycle.AnnotationCreateUnknown: now.Format(time.RFC3339Nano)})
+			}),
+			api:  &ackfake.API{MockGetCluster: gone},
+			want: want{o: managed.ExternalObservation{ResourceExists: true, ResourceUpToDate: true}, ready: xpv2.ReasonCreating},
+		},
+		"UntaggedDeleted": {
+			reason: "A cluster that we created is not forgotten because its tag is missing.",
+			cr:     cluster(named, deleted, created),
+			api:    &ackfake.API{MockGetCluster: state(ack.ClusterRunning, func(cl *ack.Cluster) { cl.Tags = nil })},
+			want:   want{o: managed.ExternalObservation{ResourceExists: true, ResourceUpToDate: true}},
 		},
 		"Unauthorised": {
 			reason: "Wrong credentials are not absence.",
@@ -313,8 +355,20 @@ func TestDelete(t *testing.T) {
 		ClusterRef: &federationv1alpha1.ClusterReference{APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "Cluster", Name: "c"},
 	}}}
 	pool := &v1alpha1.NodePool{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "p", Annotations: map[string]string{meta.AnnotationKeyExternalName: "np1"}}, Spec: v1alpha1.NodePoolSpec{ForProvider: v1alpha1.NodePoolParameters{ClusterRef: corev1.LocalObjectReference{Name: "c"}}}}
+	next := m.DeepCopy()
+	next.CreationTimestamp = metav1.NewTime(now)
 	untouched := pool.DeepCopy()
 	untouched.Annotations = nil
+	refused := untouched.DeepCopy()
+	meta.SetExternalCreatePending(refused, now.Add(-time.Minute))
+	meta.SetExternalCreateFailed(refused, now.Add(-time.Minute))
+	running := func(id string) (*ack.Task, error) { return &ack.Task{ID: id, State: "running"}, nil }
+	operating := func(ago time.Duration) modifier {
+		return func(cr *v1alpha1.Cluster) {
+			cr.Status.AtProvider.ID = "c1"
+			cr.Status.AtProvider.Operation = &v1alpha1.Operation{Type: "Modify", TaskID: "T-1", StartedAt: metav1.NewTime(now.Add(-ago))}
+		}
+	}
 	refuse := func(c cloud.Class) func(string) (string, error) {
 		return func(string) (string, error) {
 			return "", &cloud.Error{Class: c, Operation: "DeleteCluster", Code: "Code", Message: "no", Status: 400}
@@ -330,15 +384,24 @@ func TestDelete(t *testing.T) {
 	}
 	cases := map[string]struct {
 		reason string
+		cr     []modifier
 		api    *ackfake.API
 		member *k8sfake.Clientset
 		objs   []client.Object
 		want   want
 	}{
+		"Untagged":    {reason: "What does not carry our tag is not touched, nor forgotten.", cr: []modifier{created}, api: &ackfake.API{MockGetCluster: state(ack.ClusterRunning, func(cl *ack.Cluster) { cl.Tags = nil })}, member: member(), want: want{blocked: waits}},
+		"NoAnswer":    {reason: "An API server that does not answer is waited for, however long the deletion has lasted.", api: &ackfake.API{MockGetCluster: state(ack.ClusterRunning)}, member: deaf(), want: want{blocked: waits}},
+		"Silent":      {reason: "But not for ever.", cr: []modifier{unanswered(7 * time.Minute)}, api: &ackfake.API{MockGetCluster: state(ack.ClusterRunning)}, member: deaf(), want: want{blocked: waits, calls: []string{"DeleteCluster c1"}}},
+		"PoolRefused": {reason: "A pool that was refused holds nothing up.", api: &ackfake.API{MockGetCluster: state(ack.ClusterRunning)}, member: member(), objs: []client.Object{refused}, want: want{blocked: goes, calls: []string{"DeleteCluster c1"}}},
 		"Member":      {reason: "It leaves the federation first.", api: &ackfake.API{MockGetCluster: state(ack.ClusterRunning)}, member: member(lb), objs: []client.Object{m}, want: want{blocked: waits}},
+		"NextMember":  {reason: "One that was created later waits for the next cluster, and is not waited for.", api: &ackfake.API{MockGetCluster: state(ack.ClusterRunning)}, member: member(), objs: []client.Object{next}, want: want{blocked: goes, calls: []string{"DeleteCluster c1"}}},
 		"NodePool":    {reason: "Its node pools go first.", api: &ackfake.API{MockGetCluster: state(ack.ClusterRunning)}, member: member(), objs: []client.Object{pool}, want: want{blocked: waits}},
 		"Untouched":   {reason: "A pool that was never created holds nothing up.", api: &ackfake.API{MockGetCluster: state(ack.ClusterRunning)}, member: member(), objs: []client.Object{untouched}, want: want{blocked: goes, calls: []string{"DeleteCluster c1"}}},
 		"Service":     {reason: "Load balancers are given back first.", api: &ackfake.API{MockGetCluster: state(ack.ClusterRunning)}, member: member(lb.DeepCopy()), want: want{blocked: waits}},
+		"Upgrading":   {reason: "In any state in which the cluster may work.", api: &ackfake.API{MockGetCluster: state("upgrading")}, member: member(lb.DeepCopy()), want: want{blocked: waits}},
+		"Busy":        {reason: "A task of ours ends first.", cr: []modifier{operating(30 * time.Second)}, api: &ackfake.API{MockGetCluster: state(ack.ClusterRunning), MockGetTask: running}, member: member(), want: want{blocked: goes}},
+		"Stuck":       {reason: "One that does not end holds nothing up.", cr: []modifier{operating(2 * time.Minute)}, api: &ackfake.API{MockGetCluster: state(ack.ClusterRunning), MockGetTask: running}, member: member(), want: want{blocked: goes, calls: []string{"DeleteCluster c1"}}},
 		"Protection":  {reason: "Deletion protection is switched off first, alone.", api: &ackfake.API{MockGetCluster: state(ack.ClusterRunning, on)}, member: member(), want: want{blocked: goes, calls: []string{"SetDeletionProtection false"}}},
 		"Refused":     {reason: "A refusal because of protection that was not visible is answered the same way.", api: &ackfake.API{MockGetCluster: state(ack.ClusterRunning), MockDeleteCluster: refuse(cloud.Protected)}, member: member(), want: want{blocked: goes, calls: []string{"DeleteCluster c1", "SetDeletionProtection false"}}},
 		"Deletes":     {reason: "Then it goes.", api: &ackfake.API{MockGetCluster: state(ack.ClusterRunning)}, member: member(), want: want{blocked: goes, calls: []string{"DeleteCluster c1"}}},
@@ -350,7 +413,7 @@ func TestDelete(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			cr := cluster(named, deleted)
+			cr := cluster(append(tc.cr, named, deleted)...)
 			e := newExternal(t, tc.api, tc.member, append(tc.objs, cr.DeepCopy())...)
 			o, err := e.Observe(context.Background(), cr)
 			if err != nil || !o.ResourceExists {
@@ -360,6 +423,42 @@ func TestDelete(t *testing.T) {
 			got := want{calls: tc.api.Calls, blocked: cr.GetCondition(lifecycle.TypeDeletionBlocked).Status, class: cloud.ClassOf(err)}
 			if diff := cmp.Diff(tc.want, got, cmp.AllowUnexported(want{})); diff != "" {
 				t.Errorf("\nReason: %s\nDelete(...): -want, +got:\n%s", tc.reason, diff)
+			}
+		})
+	}
+}
+
+func TestConnectWithoutCredentials(t *testing.T) {
+	refused := func(cr *v1alpha1.Cluster) {
+		meta.SetExternalCreatePending(cr, now.Add(-time.Minute))
+		meta.SetExternalCreateFailed(cr, now)
+	}
+	errNone := errors.New("no credentials")
+	cases := map[string]struct {
+		reason string
+		cr     *v1alpha1.Cluster
+		want   error
+	}{
+		"Refused": {reason: "A cluster that was never built goes although its credentials went first.", cr: cluster(deleted, refused)},
+		"Created": {reason: "One that was built needs them.", cr: cluster(deleted, named), want: errNone},
+		"Lives":   {reason: "So does one that is to be built.", cr: cluster(), want: errNone},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			e := newExternal(t, nil, nil, tc.cr.DeepCopy())
+			e.Resolve = func(context.Context, client.Client, resource.ModernManaged) (*pcv1alpha1.ProviderConfigSpec, []byte, error) {
+				return nil, nil, errNone
+			}
+			c := &connector{Options: e.Options, kube: e.kube, pace: e.pace, holds: e.holds, began: e.Clock.Now}
+			x, err := c.Connect(context.Background(), tc.cr)
+			if diff := cmp.Diff(tc.want, err, cmpopts.EquateErrors()); diff != "" {
+				t.Fatalf("\nReason: %s\nConnect(...): -want, +got:\n%s", tc.reason, diff)
+			}
+			if err != nil {
+				return
+			}
+			if o, err := x.Observe(context.Background(), tc.cr); err != nil || o.ResourceExists {
+				t.Errorf("\nReason: %s\nObserve(...): %+v, %v", tc.reason, o, err)
 			}
 		})
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	kerrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/crossplane/crossplane-runtime/v2/pkg/errors"
@@ -33,10 +34,21 @@ func (e *external) Delete(ctx context.Context, cr *v1alpha1.Cluster) (managed.Ex
 		cr.SetConditions(lifecycle.DeletionGoesOn("Waiting for the cloud's list of clusters"))
 		return managed.ExternalDelete{}, nil
 	}
-	return managed.ExternalDelete{}, e.delete(ctx, cr, cl)
+	was := cr.GetCondition(lifecycle.TypeDeletionBlocked)
+	err := e.delete(ctx, cr, cl)
+	if e.unasked {
+		// The next pass has to know it as well.
+		cr.SetConditions(was)
+	}
+	return managed.ExternalDelete{}, err
 }
 
 func (e *external) delete(ctx context.Context, cr *v1alpha1.Cluster, cl *ack.Cluster) error {
+	if !ackcontroller.Owned(cr, cl.Tags) {
+		// We created it, so to forget it would leave somebody with the bill.
+		cr.SetConditions(lifecycle.DeletionBlocked(lifecycle.ReasonBlocked, ackcontroller.NotOwned(cr, "cluster", cl.ID).Error()))
+		return nil
+	}
 	if cl.State == ack.ClusterDeleting {
 		cr.SetConditions(lifecycle.DeletionGoesOn("The cloud is deleting the cluster"))
 		return nil
@@ -46,9 +58,10 @@ func (e *external) delete(ctx context.Context, cr *v1alpha1.Cluster, cl *ack.Clu
 		return err
 	}
 	// Deletion is tried on a cluster that is being built; one that failed waits
-	// for no task.
+	// for no task. Nor is a task that does not end although the cluster is at
+	// rest believed for ever.
 	underWay := cl.State != ack.ClusterInitial && cl.State != ack.ClusterFailed && cl.State != ack.ClusterDeleteFailed
-	if cr.Status.AtProvider.Operation != nil && underWay {
+	if op := cr.Status.AtProvider.Operation; op != nil && underWay && (cl.State != ack.ClusterRunning || e.Clock.Since(op.StartedAt.Time) < e.Patience) {
 		cr.SetConditions(lifecycle.DeletionGoesOn("Waiting for the operation that is under way"))
 		return nil
 	}
@@ -83,7 +96,7 @@ func (e *external) delete(ctx context.Context, cr *v1alpha1.Cluster, cl *ack.Clu
 
 // waitForOthers reports whether something else has to go first.
 func (e *external) waitForOthers(ctx context.Context, cr *v1alpha1.Cluster, cl *ack.Cluster) (bool, error) {
-	members, err := ackcontroller.Members(ctx, e.kube, cr.GetNamespace(), cr.GetName())
+	members, err := ackcontroller.Members(ctx, e.kube, cr.GetNamespace(), cr.GetName(), cr.GetDeletionTimestamp())
 	if err != nil {
 		return true, err
 	}
@@ -98,10 +111,11 @@ func (e *external) waitForOthers(ctx context.Context, cr *v1alpha1.Cluster, cl *
 
 	billed, err := e.releaseBilled(ctx, cr, cl)
 	if err != nil {
-		if e.Clock.Since(cr.GetDeletionTimestamp().Time) < 6*e.Patience {
-			cr.SetConditions(lifecycle.DeletionBlocked(lifecycle.ReasonBlocked, "The cluster cannot be asked for its load balancers and volumes: its API server does not answer"))
+		if !e.Silent(cr) {
+			cr.SetConditions(lifecycle.DeletionBlocked(lifecycle.ReasonNoAnswer, "The cluster cannot be asked for its load balancers and volumes: its API server does not answer"))
 			return true, nil
 		}
+		e.unasked = true
 		e.record.Event(cr, event.Warning("LeftoversUnknown", errors.New("the cluster is deleted although its API server could not be asked for load balancers and volumes")))
 	}
 
@@ -126,15 +140,20 @@ func (e *external) waitForOthers(ctx context.Context, cr *v1alpha1.Cluster, cl *
 // worked, or work no more, have nothing.
 func (e *external) releaseBilled(ctx context.Context, cr *v1alpha1.Cluster, cl *ack.Cluster) (kube.Billed, error) {
 	switch cl.State {
-	case ack.ClusterRunning, ack.ClusterUpdating, ack.ClusterScaling, ack.ClusterWaiting:
-	default:
+	case ack.ClusterInitial, ack.ClusterFailed, ack.ClusterDeleteFailed:
 		return kube.Billed{}, nil
 	}
 	k, err := e.ClusterClient(ctx, e.api, e.kube, cr)
 	if err != nil {
 		return kube.Billed{}, err
 	}
-	return kube.ReleaseBilled(ctx, k)
+	billed, err := kube.ReleaseBilled(ctx, k)
+	if kerrors.IsUnauthorized(err) {
+		// Revoked at the cloud. The next pass fetches another.
+		e.Kubeconfigs.Forget(cl.ID)
+		cr.Status.AtProvider.KubeconfigExpiresAt = nil
+	}
+	return billed, err
 }
 
 // unprotect switches deletion protection off. The next pass reads it back, and
@@ -178,7 +197,7 @@ func pools(ctx context.Context, c client.Reader, cr *v1alpha1.Cluster) ([]string
 	for _, np := range l.Items {
 		// A pool that nothing was created for does not hold the cluster up. It
 		// will not be created while the cluster is being deleted.
-		untouched := meta.GetExternalName(&np) == "" && meta.GetExternalCreatePending(&np).IsZero() && !meta.WasDeleted(&np)
+		untouched := lifecycle.Untouched(&np) && !meta.WasDeleted(&np)
 		if np.Spec.ForProvider.ClusterRef.Name == cr.GetName() && !untouched {
 			all = append(all, np.GetName())
 		}

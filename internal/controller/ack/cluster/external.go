@@ -44,6 +44,8 @@ type external struct {
 	// observed in this reconcile.
 	observed *ack.Cluster
 	taskErr  *cloud.Error
+	// unasked says that the deletion goes on without the cluster's API server.
+	unasked bool
 }
 
 // find clusters with our name and tag.
@@ -104,7 +106,7 @@ func (e *external) observe(ctx context.Context, cr *v1alpha1.Cluster) (managed.E
 	if err != nil {
 		return managed.ExternalObservation{}, errors.Wrap(err, "cannot describe the cluster")
 	}
-	if meta.WasDeleted(cr) && !ackcontroller.Owned(cr, cl.Tags) {
+	if meta.WasDeleted(cr) && !ackcontroller.Owned(cr, cl.Tags) && meta.GetExternalCreatePending(cr).IsZero() {
 		// It was imported and never handed over: forget it.
 		return managed.ExternalObservation{}, nil
 	}
@@ -188,9 +190,15 @@ func (e *external) gone(ctx context.Context, cr *v1alpha1.Cluster, id string) (m
 		e.pace.After(cr, e.PollInProgress)
 		return waiting, e.creation.Persist(ctx, cr, list[0].ID)
 	}
-	if !meta.WasDeleted(cr) && e.Clock.Since(meta.GetExternalCreateSucceeded(cr)) < 2*e.ListLag+time.Second {
+	verdict, err := e.creation.Missing(ctx, cr, e.find(cr))
+	if err != nil {
+		return managed.ExternalObservation{}, errors.Wrap(err, "cannot confirm that the cluster is gone")
+	}
+	if verdict != lifecycle.Absent {
 		// Not there yet.
-		cr.SetConditions(xpv2.Creating())
+		if !meta.WasDeleted(cr) {
+			cr.SetConditions(xpv2.Creating())
+		}
 		e.pace.After(cr, e.PollInProgress)
 		return waiting, nil
 	}

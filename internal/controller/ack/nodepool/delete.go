@@ -3,8 +3,12 @@ package nodepool
 import (
 	"context"
 	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/crossplane/crossplane-runtime/v2/pkg/errors"
+	"github.com/crossplane/crossplane-runtime/v2/pkg/event"
 	"github.com/crossplane/crossplane-runtime/v2/pkg/meta"
 	"github.com/crossplane/crossplane-runtime/v2/pkg/reconciler/managed"
 	xpv2 "github.com/crossplane/crossplane/apis/v2/core/v2"
@@ -17,6 +21,11 @@ import (
 	"regionpool.io/provider-regionpool/internal/controller/lifecycle"
 )
 
+// siblingsGrace is how long a pool waits before it believes that it goes alone.
+// The resources of a claim are deleted one after the other, in any order. Pods
+// must not be evicted before their replicas have moved to other members.
+const siblingsGrace = 5 * time.Second
+
 // Delete the node pool, one step at each call: its cluster leaves the
 // federation, load balancers and volumes are given back while there are still
 // nodes to do it, nodes are drained and removed, the empty pool goes. Observe
@@ -25,14 +34,29 @@ func (e *external) Delete(ctx context.Context, cr *v1alpha1.NodePool) (managed.E
 	e.pace.After(cr, e.PollInProgress)
 	cr.SetConditions(xpv2.Deleting())
 	np := e.observed
+	if np == nil && e.clusterID(cr) == "" {
+		cr.SetConditions(lifecycle.DeletionBlocked(lifecycle.ReasonBlocked, e.unbuildable(cr)))
+		return managed.ExternalDelete{}, nil
+	}
 	if np == nil {
 		cr.SetConditions(lifecycle.DeletionGoesOn("Waiting for the cloud's list of node pools"))
 		return managed.ExternalDelete{}, nil
 	}
-	return managed.ExternalDelete{}, e.delete(ctx, cr, np)
+	was := cr.GetCondition(lifecycle.TypeDeletionBlocked)
+	err := e.delete(ctx, cr, np)
+	if e.unasked {
+		// The next pass has to know it as well.
+		cr.SetConditions(was)
+	}
+	return managed.ExternalDelete{}, err
 }
 
 func (e *external) delete(ctx context.Context, cr *v1alpha1.NodePool, np *ack.NodePool) error {
+	if !ackcontroller.Owned(cr, np.Tags) {
+		// We created it, so to forget it would leave somebody with the bill.
+		cr.SetConditions(lifecycle.DeletionBlocked(lifecycle.ReasonBlocked, ackcontroller.NotOwned(cr, "node pool", np.ID).Error()))
+		return nil
+	}
 	if np.State == ack.NodePoolDeleting {
 		cr.SetConditions(lifecycle.DeletionGoesOn("The cloud is deleting the node pool"))
 		return nil
@@ -101,7 +125,11 @@ func (e *external) order(ctx context.Context, cr *v1alpha1.NodePool, np *ack.Nod
 
 // waitForOthers reports whether something else has to go first.
 func (e *external) waitForOthers(ctx context.Context, cr *v1alpha1.NodePool) (bool, error) {
-	members, err := ackcontroller.Members(ctx, e.kube, cr.GetNamespace(), cr.Spec.ForProvider.ClusterRef.Name)
+	var goes *metav1.Time
+	if e.cluster != nil {
+		goes = e.cluster.GetDeletionTimestamp()
+	}
+	members, err := ackcontroller.Members(ctx, e.kube, cr.GetNamespace(), cr.Spec.ForProvider.ClusterRef.Name, goes)
 	if err != nil {
 		return true, err
 	}
@@ -113,6 +141,10 @@ func (e *external) waitForOthers(ctx context.Context, cr *v1alpha1.NodePool) (bo
 			holding = append(holding, m.GetName())
 		}
 	}
+	if len(holding) == 0 && len(members) > 0 && e.Clock.Since(cr.GetDeletionTimestamp().Time) < siblingsGrace {
+		cr.SetConditions(lifecycle.DeletionBlocked(lifecycle.ReasonWaiting, "Waiting a moment, as the Cluster may be deleted as well"))
+		return true, nil
+	}
 	if len(holding) > 0 {
 		cr.SetConditions(lifecycle.DeletionBlocked(lifecycle.ReasonWaiting, "Waiting until Member "+strings.Join(holding, ", ")+" has left the federation"))
 		return true, nil
@@ -121,14 +153,17 @@ func (e *external) waitForOthers(ctx context.Context, cr *v1alpha1.NodePool) (bo
 	if e.cluster == nil || !meta.WasDeleted(e.cluster) || e.observed.Total == 0 || broken(e.cluster.Status.AtProvider.State) {
 		return false, nil
 	}
-	k, err := e.ClusterClient(ctx, e.api, e.kube, e.cluster)
+	billed, err := e.releaseBilled(ctx)
 	if err != nil {
-		return true, err
-	}
-	billed, err := kube.ReleaseBilled(ctx, k)
-	if err != nil {
-		cr.SetConditions(lifecycle.DeletionBlocked(lifecycle.ReasonBlocked, "The API server of the cluster does not answer"))
-		return true, nil
+		if !e.Silent(cr) {
+			cr.SetConditions(lifecycle.DeletionBlocked(lifecycle.ReasonNoAnswer, "The API server of the cluster does not answer"))
+			return true, nil
+		}
+		// Its Members have left, so nothing that anybody still counts on runs on
+		// its nodes, and the cluster would wait for this pool for ever.
+		e.unasked = true
+		e.record.Event(cr, event.Warning("NotDrained", errors.New("the nodes are removed without a drain: the API server of the cluster, which is being deleted, does not answer")))
+		return false, nil
 	}
 	// Volumes that are in use go when the pods do, which is when nodes are
 	// drained.
@@ -137,6 +172,14 @@ func (e *external) waitForOthers(ctx context.Context, cr *v1alpha1.NodePool) (bo
 		return true, nil
 	}
 	return false, nil
+}
+
+func (e *external) releaseBilled(ctx context.Context) (kube.Billed, error) {
+	k, err := e.ClusterClient(ctx, e.api, e.kube, e.cluster)
+	if err != nil {
+		return kube.Billed{}, err
+	}
+	return kube.ReleaseBilled(ctx, k)
 }
 
 // blocked says which pods hold a drain, if any do.

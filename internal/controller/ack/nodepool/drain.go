@@ -66,7 +66,7 @@ func (e *external) shrink(ctx context.Context, cr *v1alpha1.NodePool, excess int
 		return errors.Wrap(err, "cannot list the machines of the node pool")
 	}
 
-	if e.cluster != nil && broken(e.cluster.Status.AtProvider.State) {
+	if e.unasked || e.cluster != nil && broken(e.cluster.Status.AtProvider.State) {
 		// There is no Kubernetes left to ask, nor anything in it to protect.
 		ids := make([]string, 0, len(list))
 		for _, n := range list {
@@ -74,7 +74,10 @@ func (e *external) shrink(ctx context.Context, cr *v1alpha1.NodePool, excess int
 		}
 		return e.remove(ctx, cr, ids)
 	}
-	if e.cluster == nil || !e.answered {
+	if e.cluster == nil {
+		return errors.Errorf("cannot drain nodes: there is no Cluster %q, which spec.forProvider.clusterRef names and whose kubeconfig it takes", cr.Spec.ForProvider.ClusterRef.Name)
+	}
+	if !e.answered {
 		return errors.New("cannot drain nodes: the API server of the cluster does not answer")
 	}
 	k, err := e.ClusterClient(ctx, e.api, e.kube, e.cluster)

@@ -6,6 +6,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	kerrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -50,6 +51,8 @@ type external struct {
 	// answered says that nodes is what the cluster's API server said.
 	answered bool
 	taskErr  *cloud.Error
+	// unasked says that the deletion goes on without the cluster's API server.
+	unasked bool
 }
 
 // clusterID of the pool, also when the Cluster is gone.
@@ -126,6 +129,10 @@ func (e *external) observe(ctx context.Context, cr *v1alpha1.NodePool) (managed.
 
 	id := meta.GetExternalName(cr)
 	if e.clusterID(cr) == "" {
+		if meta.WasDeleted(cr) && meta.GetExternalCreatePending(cr).IsZero() {
+			// It was to be imported and was never seen.
+			return managed.ExternalObservation{}, nil
+		}
 		cr.SetConditions(lifecycle.NotReady(xpv2.ReasonUnavailable, e.unbuildable(cr)))
 		return waiting, nil
 	}
@@ -136,7 +143,7 @@ func (e *external) observe(ctx context.Context, cr *v1alpha1.NodePool) (managed.
 	if err != nil {
 		return managed.ExternalObservation{}, errors.Wrap(err, "cannot describe the node pool")
 	}
-	if meta.WasDeleted(cr) && !ackcontroller.Owned(cr, np.Tags) {
+	if meta.WasDeleted(cr) && !ackcontroller.Owned(cr, np.Tags) && meta.GetExternalCreatePending(cr).IsZero() {
 		// It was imported and never handed over: forget it.
 		return managed.ExternalObservation{}, nil
 	}
@@ -221,6 +228,10 @@ func (e *external) see(ctx context.Context, cr *v1alpha1.NodePool, np *ack.NodeP
 		at.Draining = nil
 	default:
 		e.look(ctx, cr, np)
+	}
+	if settled(cr) && cr.GetCondition(v1alpha1.TypeCapacityAvailable).Status == corev1.ConditionFalse {
+		// ACK goes on trying, and tells nobody when it succeeds.
+		e.pace.After(cr, 6*e.PollInProgress)
 	}
 }
 
@@ -309,16 +320,21 @@ func (e *external) gone(ctx context.Context, cr *v1alpha1.NodePool, id string, c
 		e.pace.After(cr, e.PollInProgress)
 		return waiting, e.creation.Persist(ctx, cr, list[0].ID)
 	}
-	if !meta.WasDeleted(cr) {
-		if e.Clock.Since(meta.GetExternalCreateSucceeded(cr)) < 2*e.ListLag {
+	verdict, err := e.creation.Missing(ctx, cr, e.find(cr))
+	if err != nil {
+		return managed.ExternalObservation{}, errors.Wrap(err, "cannot confirm that the node pool is gone")
+	}
+	if verdict != lifecycle.Absent {
+		// Not there yet.
+		if !meta.WasDeleted(cr) {
 			cr.SetConditions(xpv2.Creating())
-			e.pace.After(cr, e.PollInProgress)
-			return waiting, nil
 		}
-		if msg := e.unbuildable(cr); msg != "" {
-			cr.SetConditions(lifecycle.NotReady(xpv2.ReasonUnavailable, msg))
-			return waiting, nil
-		}
+		e.pace.After(cr, e.PollInProgress)
+		return waiting, nil
+	}
+	if msg := e.unbuildable(cr); msg != "" && !meta.WasDeleted(cr) {
+		cr.SetConditions(lifecycle.NotReady(xpv2.ReasonUnavailable, msg))
+		return waiting, nil
 	}
 	e.poller.Forget(client.ObjectKeyFromObject(cr))
 	return managed.ExternalObservation{}, nil
@@ -396,8 +412,9 @@ func (e *external) Update(ctx context.Context, cr *v1alpha1.NodePool) (managed.E
 		return managed.ExternalUpdate{}, nil
 	case cloud.Is(err, cloud.Quota, cloud.OutOfStock):
 		cr.SetConditions(xpv2.Condition{
-			Type: v1alpha1.TypeCapacityAvailable, Status: corev1.ConditionFalse, Reason: reasonOf(err), Message: where(cr, err.Error()),
-		}.WithObservedGeneration(cr.GetGeneration()))
+			Type: v1alpha1.TypeCapacityAvailable, Status: corev1.ConditionFalse, LastTransitionTime: metav1.NewTime(e.Clock.Now()),
+			Reason: reasonOf(err), Message: where(cr, err.Error()),
+		})
 	case err == nil:
 		if e.decision.step != stepConfigure {
 			cr.Status.AtProvider.Desired = e.decision.size

@@ -6,6 +6,8 @@ import (
 	"context"
 	"reflect"
 	"strings"
+	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -57,6 +59,7 @@ func Setup(mgr ctrl.Manager, o controller.Options, ao *ackcontroller.Options) er
 		pace:    pace,
 		holds:   &lifecycle.Holds{Recheck: ao.Recheck, Clock: ao.Clock},
 		record:  lifecycle.Recorder(mgr, v1alpha1.NodePoolGroupVersionKind, o),
+		began:   sync.OnceValue(ao.Clock.Now),
 	}
 	ctl := &lifecycle.Controller{
 		Kind:           v1alpha1.NodePoolGroupVersionKind,
@@ -192,6 +195,8 @@ type connector struct {
 	pace   *lifecycle.Pace
 	holds  *lifecycle.Holds
 	record xpevent.Recorder
+	// began is when the first resource was reconciled.
+	began func() time.Time
 }
 
 // Connect to ACK in the region of the pool's cluster.
@@ -199,7 +204,7 @@ func (c *connector) Connect(ctx context.Context, cr *v1alpha1.NodePool) (managed
 	e := &external{
 		Options: c.Options,
 		kube:    c.kube,
-		creation: &lifecycle.Creation{Kube: c.kube, Lag: c.ListLag, Clock: c.Clock, Duplicates: func(mg resource.Managed, adopted string, others []string) {
+		creation: &lifecycle.Creation{Kube: c.kube, Lag: c.ListLag, Clock: c.Clock, Began: c.began(), Duplicates: func(mg resource.Managed, adopted string, others []string) {
 			c.record.Event(mg, xpevent.Warning("DuplicateFound", errors.Errorf("node pool %s is used; %s carry the same tag and are billed as well", adopted, strings.Join(others, ", "))))
 		}},
 		poller: c.poller,
@@ -207,7 +212,7 @@ func (c *connector) Connect(ctx context.Context, cr *v1alpha1.NodePool) (managed
 		holds:  c.holds,
 		record: c.record,
 	}
-	if meta.WasDeleted(cr) && meta.GetExternalName(cr) == "" && meta.GetExternalCreatePending(cr).IsZero() {
+	if meta.WasDeleted(cr) && lifecycle.Untouched(cr) {
 		// Nothing was created, so neither cluster nor credentials need be there.
 		return e, nil
 	}

@@ -67,6 +67,20 @@ func deleted(cr *v1alpha1.NodePool) {
 	cr.DeletionTimestamp, cr.Finalizers = &at, []string{"finalizer.managedresource.crossplane.io"}
 }
 
+func created(cr *v1alpha1.NodePool) {
+	meta.SetExternalCreatePending(cr, now.Add(-time.Hour))
+	meta.SetExternalCreateSucceeded(cr, now.Add(-time.Hour))
+}
+
+// unanswered since some time ago.
+func unanswered(ago time.Duration) modifier {
+	return func(cr *v1alpha1.NodePool) {
+		c := lifecycle.DeletionBlocked(lifecycle.ReasonNoAnswer, "The API server of the cluster does not answer")
+		c.LastTransitionTime = metav1.NewTime(now.Add(-ago))
+		cr.SetConditions(c)
+	}
+}
+
 func cluster(state string) *v1alpha1.Cluster {
 	return &v1alpha1.Cluster{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "c", Annotations: map[string]string{meta.AnnotationKeyExternalName: "c1"}},
@@ -133,6 +147,15 @@ func member(protected string, objs ...runtime.Object) *k8sfake.Clientset {
 			return true, nil, kerrors.NewTooManyRequests("Cannot evict pod as it would violate the pod's disruption budget.", 0)
 		}
 		return true, nil, k.Tracker().Delete(corev1.SchemeGroupVersion.WithResource("pods"), o.GetNamespace(), o.GetName())
+	})
+	return k
+}
+
+// deaf is a cluster whose API server does not answer.
+func deaf() *k8sfake.Clientset {
+	k := k8sfake.NewClientset()
+	k.PrependReactor("*", "*", func(k8stesting.Action) (bool, runtime.Object, error) {
+		return true, nil, kerrors.NewServiceUnavailable("no")
 	})
 	return k
 }
@@ -253,6 +276,7 @@ func TestCapacity(t *testing.T) {
 		"Stalled":   {reason: "But not longer.", cr: nodePool(wants, is(corev1.ConditionUnknown, reasonOnItsWay, 2*time.Minute)), total: 1, want: want{corev1.ConditionFalse, reasonStalled}},
 		"SoldOut":   {reason: "A failed task tells why at once.", cr: nodePool(wants), total: 4, failed: sold, want: want{corev1.ConditionFalse, reasonOutOfStock}},
 		"StillSold": {reason: "It stays so until they come.", cr: nodePool(wants, is(corev1.ConditionFalse, reasonOutOfStock, time.Hour)), total: 4},
+		"Refused":   {reason: "An order that was refused is not filled because nothing was ordered.", cr: nodePool(func(cr *v1alpha1.NodePool) { cr.Status.AtProvider.Wanted = 9 }, is(corev1.ConditionFalse, reasonQuota, time.Minute)), total: 5},
 		"Filled":    {reason: "They came.", cr: nodePool(wants, is(corev1.ConditionFalse, reasonOutOfStock, time.Hour)), total: 5, want: want{corev1.ConditionTrue, reasonFilled}},
 	}
 	for name, tc := range cases {
@@ -301,6 +325,9 @@ func TestObserve(t *testing.T) {
 		"GoneCluster":   {reason: "Gone with its cluster.", cr: nodePool(named, deleted), cluster: cluster(ack.ClusterRunning), api: &ackfake.API{MockGetNodePool: goneAs(ack.CodeClusterNotFound), MockGetCluster: func(string) (*ack.Cluster, error) { _, err := goneAs(ack.CodeClusterNotFound)("", ""); return nil, err }}},
 		"GoneUnsure":    {reason: "Not gone if the cluster is there after all.", cr: nodePool(named, deleted), cluster: cluster(ack.ClusterRunning), api: &ackfake.API{MockGetNodePool: goneAs(ack.CodeClusterNotFound)}, want: want{exists: true, current: true}},
 		"GoneListLags":  {reason: "Not gone while the list shows it.", cr: nodePool(named, deleted), cluster: cluster(ack.ClusterRunning), api: &ackfake.API{MockGetNodePool: goneAs(ack.CodeNodePoolNotFound), MockListNodePools: func(string, string) ([]ack.NodePool, error) { return []ack.NodePool{{ID: "np1", Tags: ours}}, nil }}, want: want{exists: true, current: true}},
+		"JustCreated":   {reason: "Not found right after the creation is normal, also if it is deleted by then.", cr: nodePool(named, deleted, func(cr *v1alpha1.NodePool) { meta.SetExternalCreateSucceeded(cr, now) }), cluster: cluster(ack.ClusterRunning), api: &ackfake.API{MockGetNodePool: goneAs(ack.CodeNodePoolNotFound)}, want: want{exists: true, current: true}},
+		"Untagged":      {reason: "A pool that we created is not forgotten because its tag is missing.", cr: nodePool(named, deleted, created), cluster: cluster(ack.ClusterRunning), api: &ackfake.API{}, want: want{exists: true, current: true}},
+		"NeverSeen":     {reason: "A pool that was to be imported into a cluster that is not there can be deleted.", cr: nodePool(named, deleted), api: nil},
 		"Throttled":     {reason: "Throttling is not absence.", cr: nodePool(named, deleted), cluster: cluster(ack.ClusterRunning), api: &ackfake.API{MockGetNodePool: func(string, string) (*ack.NodePool, error) { return nil, &cloud.Error{Class: cloud.Throttled} }}, want: want{class: cloud.Throttled}},
 		"ForeignDelete": {reason: "What is not ours is not deleted.", cr: nodePool(named, deleted), cluster: cluster(ack.ClusterRunning), api: &ackfake.API{}},
 	}
@@ -432,6 +459,11 @@ func TestUpdate(t *testing.T) {
 				t.Fatalf("\nReason: %s\nObserve(...): %+v, %v", tc.reason, o, err)
 			}
 			_, err = e.Update(context.Background(), tc.cr)
+			for _, c := range tc.cr.Status.Conditions {
+				if c.LastTransitionTime.IsZero() {
+					t.Errorf("\nReason: %s\nUpdate(...): condition %s has no time, which the API server refuses", tc.reason, c.Type)
+				}
+			}
 			got := want{calls: tc.api.Calls, class: cloud.ClassOf(err), draining: map[string]bool{}}
 			for _, d := range tc.cr.Status.AtProvider.Draining {
 				got.draining[d.Node] = d.BlockedBy != ""
@@ -458,12 +490,19 @@ func TestDelete(t *testing.T) {
 	leaving.DeletionTimestamp, leaving.Finalizers = &at, []string{"x"}
 	dying := cluster(ack.ClusterRunning)
 	dying.DeletionTimestamp, dying.Finalizers = &at, []string{"x"}
+	next := m.DeepCopy()
+	next.CreationTimestamp = metav1.NewTime(now.Add(time.Minute))
+	just := func(cr *v1alpha1.NodePool) { cr.DeletionTimestamp = &at }
+	untagged := func(string, string) (*ack.NodePool, error) {
+		return &ack.NodePool{ID: "np1", State: ack.NodePoolActive}, nil
+	}
 	type want struct {
 		calls   []string
 		blocked corev1.ConditionStatus
 	}
 	cases := map[string]struct {
 		reason   string
+		cr       []modifier
 		cluster  *v1alpha1.Cluster
 		objs     []client.Object
 		np       func(string, string) (*ack.NodePool, error)
@@ -472,8 +511,13 @@ func TestDelete(t *testing.T) {
 		want     want
 	}{
 		"MemberStays":   {reason: "If only the pool goes its cluster stays in the federation.", cluster: cluster(ack.ClusterRunning), objs: []client.Object{m}, np: pool("active", 0, 0), member: member(""), want: want{calls: []string{"DeleteNodePool np1"}, blocked: corev1.ConditionFalse}},
+		"MemberUnsure":  {reason: "Right after the deletion it is not known yet whether the cluster goes too: no pod is evicted.", cr: []modifier{just}, cluster: cluster(ack.ClusterRunning), objs: []client.Object{m}, np: pool("active", 1, 1), machines: 1, member: member("", node(1), pod("app", "a", 1)), want: want{blocked: corev1.ConditionTrue}},
+		"Untagged":      {reason: "What does not carry our tag is not touched.", cr: []modifier{created}, cluster: cluster(ack.ClusterRunning), np: untagged, member: member(""), want: want{blocked: corev1.ConditionTrue}},
+		"NoAnswer":      {reason: "An API server that does not answer is waited for.", cr: []modifier{unanswered(time.Minute)}, cluster: dying, np: pool("active", 1, 1), machines: 1, member: deaf(), want: want{blocked: corev1.ConditionTrue}},
+		"Silent":        {reason: "But not for ever, if the cluster goes too, lest each waits for the other.", cr: []modifier{unanswered(7 * time.Minute)}, cluster: dying, np: pool("active", 1, 1), machines: 1, member: deaf(), want: want{calls: []string{"RemoveNodes [i-1]"}, blocked: corev1.ConditionTrue}},
 		"MemberLeaves":  {reason: "A Member that is leaving drains first.", cluster: cluster(ack.ClusterRunning), objs: []client.Object{leaving}, np: pool("active", 0, 0), member: member(""), want: want{blocked: corev1.ConditionTrue}},
 		"ClusterGoes":   {reason: "If the cluster goes every Member leaves first.", cluster: dying, objs: []client.Object{m}, np: pool("active", 0, 0), member: member(""), want: want{blocked: corev1.ConditionTrue}},
+		"NextMember":    {reason: "A Member that was created after that waits for the next cluster.", cluster: dying, objs: []client.Object{next}, np: pool("active", 0, 0), member: member(""), want: want{calls: []string{"DeleteNodePool np1"}, blocked: corev1.ConditionFalse}},
 		"Nodes":         {reason: "Nodes are removed first.", cluster: cluster(ack.ClusterRunning), np: pool("active", 2, 2), machines: 2, member: member("", node(1), node(2)), want: want{calls: []string{"RemoveNodes [i-1 i-2]"}, blocked: corev1.ConditionFalse}},
 		"NeverCame":     {reason: "Nodes that never came must not come any more.", cluster: cluster(ack.ClusterRunning), np: pool("active", 5, 2), machines: 2, member: member("", node(1), node(2)), want: want{calls: []string{"SetDesiredSize 2"}, blocked: corev1.ConditionFalse}},
 		"Blocked":       {reason: "The condition names what holds the drain.", cluster: cluster(ack.ClusterRunning), np: pool("active", 1, 1), machines: 1, member: member("a", node(1), pod("app", "a", 1)), want: want{blocked: corev1.ConditionTrue}},
@@ -485,7 +529,7 @@ func TestDelete(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			api := &ackfake.API{MockGetNodePool: tc.np, MockListNodes: machines(tc.machines)}
-			cr := nodePool(named, deleted)
+			cr := nodePool(append([]modifier{named, deleted}, tc.cr...)...)
 			e := newExternal(t, api, tc.member, append(tc.objs, cr.DeepCopy(), tc.cluster)...)
 			if o, err := e.Observe(context.Background(), cr); err != nil || !o.ResourceExists {
 				t.Fatalf("\nReason: %s\nObserve(...): %+v, %v", tc.reason, o, err)

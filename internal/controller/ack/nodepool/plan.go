@@ -208,6 +208,9 @@ func capacity(cr *v1alpha1.NodePool, np *ack.NodePool, failed error, now time.Ti
 		return &xpv2.Condition{Type: v1alpha1.TypeCapacityAvailable, Status: s, LastTransitionTime: metav1.NewTime(now), Reason: r, Message: msg}
 	}
 	switch {
+	case missing <= 0 && was.Status == corev1.ConditionFalse && np.DesiredSize < cr.Status.AtProvider.Wanted:
+		// The order itself was refused: nothing is on its way, nor is enough there.
+		return nil
 	case missing <= 0:
 		if was.Status == corev1.ConditionTrue || (np.DesiredSize == 0 && was.Reason == "") {
 			return nil

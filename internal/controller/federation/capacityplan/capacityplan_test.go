@@ -125,12 +125,6 @@ func TestObserve(t *testing.T) {
 			objs:   []client.Object{twin(t)},
 			want:   want{o: managed.ExternalObservation{ResourceExists: true, ResourceUpToDate: true}, ready: xpv2.ReasonAvailable, phase: fleetv1alpha1.PhaseHome},
 		},
-		"Defaulted": {
-			reason: "What the twin's CRD defaults is no difference",
-			mg:     plan(),
-			objs:   []client.Object{twin(t, func(p *fleetv1alpha1.CapacityPlan) { p.Spec.ScaleDown.HeadroomPercent = 5 })},
-			want:   want{o: managed.ExternalObservation{ResourceExists: true, ResourceUpToDate: true}, ready: xpv2.ReasonAvailable, phase: fleetv1alpha1.PhaseHome},
-		},
 		"NotSeen": {
 			reason: "Until then it waits for fleet",
 			mg:     plan(),

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/crossplane/crossplane-runtime/v2/pkg/errors"
+	xpmeta "github.com/crossplane/crossplane-runtime/v2/pkg/meta"
 	xpv2 "github.com/crossplane/crossplane/apis/v2/core/v2"
 
 	"regionpool.io/provider-regionpool/apis/federation/v1alpha1"
@@ -83,7 +84,7 @@ func (r accessReader) read(ctx context.Context, mg *v1alpha1.Member) (*access, e
 		}
 	case p.ClusterRef != nil:
 		field = fieldCluster
-		s, err := r.connectionSecret(ctx, mg.GetNamespace(), p.ClusterRef)
+		s, err := r.connectionSecret(ctx, mg)
 		if err != nil {
 			return nil, err
 		}
@@ -135,11 +136,12 @@ func proxyURL(cfg *rest.Config) (string, error) {
 
 // connectionSecret returns the name of the Secret to which a cloud cluster of
 // any kind publishes its kubeconfig.
-func (r accessReader) connectionSecret(ctx context.Context, namespace string, ref *v1alpha1.ClusterReference) (string, error) {
+func (r accessReader) connectionSecret(ctx context.Context, mg *v1alpha1.Member) (string, error) {
+	ref := mg.Spec.ForProvider.ClusterRef
 	u := &unstructured.Unstructured{}
 	u.SetAPIVersion(ref.APIVersion)
 	u.SetKind(ref.Kind)
-	err := r.live.Get(ctx, types.NamespacedName{Namespace: namespace, Name: ref.Name}, u)
+	err := r.live.Get(ctx, types.NamespacedName{Namespace: mg.GetNamespace(), Name: ref.Name}, u)
 	if kerrors.IsNotFound(err) {
 		e := waits("Waits for %s %q, which %s names: it does not exist", ref.Kind, ref.Name, fieldCluster)
 		e.gone = true
@@ -150,6 +152,11 @@ func (r accessReader) connectionSecret(ctx context.Context, namespace string, re
 	}
 	if err != nil {
 		return "", errors.Wrapf(err, "cannot get %s %q, which %s names", ref.Kind, ref.Name, fieldCluster)
+	}
+	if u.GetDeletionTimestamp() != nil && !xpmeta.WasDeleted(mg) {
+		// To join it now would hold up its deletion, for which nobody would ask
+		// this Member to leave. It joins the next cluster of that name.
+		return "", waits("Waits for %s %q, which %s names: it is being deleted", ref.Kind, ref.Name, fieldCluster)
 	}
 	name, _, err := unstructured.NestedString(u.Object, "spec", "writeConnectionSecretToRef", "name")
 	if err != nil || name == "" {

@@ -12,6 +12,7 @@ import (
 	karmadautil "github.com/karmada-io/karmada/pkg/util"
 	"github.com/karmada-io/karmada/pkg/util/names"
 	kerrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
@@ -212,6 +213,15 @@ func bound(w *workv1alpha1.Work) bool {
 	return l[workv1alpha2.ResourceBindingPermanentIDLabel] != "" || l[workv1alpha2.ClusterResourceBindingPermanentIDLabel] != ""
 }
 
+// internal reports whether a Work is of Karmada itself: the role by which it
+// impersonates users in the member. It must go with the member. Kept, nobody
+// would manage it: Karmada would refuse it at the next join, and then fail to
+// remove the Work at the next leave, which would never end.
+func internal(w *workv1alpha1.Work) bool {
+	o := metav1.GetControllerOf(w)
+	return o != nil && o.Kind == "Cluster"
+}
+
 // preserve makes sure that the objects of Works stay in the member when the
 // Works go, and returns how many Works are not so yet. Works of bindings get it
 // from their binding, which only the binding controller can do without a race;
@@ -220,7 +230,7 @@ func (e *external) preserve(ctx context.Context, ws []workv1alpha1.Work, all boo
 	missing := 0
 	for i := range ws {
 		w := &ws[i]
-		if ptr.Deref(w.Spec.PreserveResourcesOnDeletion, false) || w.GetDeletionTimestamp() != nil {
+		if ptr.Deref(w.Spec.PreserveResourcesOnDeletion, false) || w.GetDeletionTimestamp() != nil || internal(w) {
 			continue
 		}
 		if bound(w) && !all {
@@ -250,7 +260,7 @@ func (e *external) clear(ctx context.Context, mg *v1alpha1.Member, ws []workv1al
 		if w.GetDeletionTimestamp() != nil {
 			continue
 		}
-		if mg.Spec.ForProvider.OnLeave == v1alpha1.LeaveRetain || keepsUnbound(mg) && !bound(w) {
+		if !internal(w) && (mg.Spec.ForProvider.OnLeave == v1alpha1.LeaveRetain || keepsUnbound(mg) && !bound(w)) {
 			if !ptr.Deref(w.Spec.PreserveResourcesOnDeletion, false) {
 				if _, err := e.preserve(ctx, ws[i:i+1], true); err != nil {
 					return err

@@ -32,6 +32,10 @@ const (
 	// dialTimeout of calls to a member. A dead one must not hold a worker.
 	dialTimeout = 5 * time.Second
 
+	// lookGrace is how long Karmada may take to look at a new Cluster before
+	// this is told.
+	lookGrace = 15 * time.Second
+
 	// lockAge after which credentials without a Karmada Cluster count as
 	// leftovers of a Member that is no more.
 	lockAge = time.Minute
@@ -149,18 +153,22 @@ func (e *external) Observe(ctx context.Context, mg *v1alpha1.Member) (managed.Ex
 
 // observe copies what is worth knowing of a Karmada Cluster to the status.
 func (e *external) observe(mg *v1alpha1.Member, cl *clusterv1alpha1.Cluster) {
+	deleted := xpmeta.WasDeleted(mg)
+	c := meta.FindStatusCondition(cl.Status.Conditions, clusterv1alpha1.ClusterConditionReady)
+	if c == nil && !deleted && e.clock.Since(cl.GetCreationTimestamp().Time) < lookGrace {
+		// This is what the reconciler says after a creation. To say it otherwise
+		// for a moment would be one write more, which goes to the claim as well.
+		mg.SetConditions(xpv2.Creating())
+		return
+	}
 	o := &mg.Status.AtProvider
 	o.ClusterID = cl.Spec.ID
 	o.APIEndpoint = cl.Spec.APIEndpoint
 	o.KubernetesVersion = cl.Status.KubernetesVersion
-	if xpmeta.WasDeleted(mg) {
+	switch {
+	case deleted:
 		// The reconciler says that it is being deleted. Anything else would turn
 		// back and forth, and be written each time.
-		return
-	}
-
-	c := meta.FindStatusCondition(cl.Status.Conditions, clusterv1alpha1.ClusterConditionReady)
-	switch {
 	case c == nil:
 		mg.SetConditions(reconcile.NotReady(reasonNotReady, "Karmada has not looked at the cluster yet"))
 	case c.Status == metav1.ConditionTrue:

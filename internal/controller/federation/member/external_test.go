@@ -6,6 +6,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -124,6 +125,18 @@ func TestObserve(t *testing.T) {
 			mg:     newMember(),
 			world:  worldOptions{host: []client.Object{idcA}, karmada: []client.Object{karmadaCluster(ready(false))}},
 			want:   want{o: good, ready: reasonNotReady, says: "ClusterNotReachable"},
+		},
+		"New": {
+			reason: "That Karmada has yet to look at it is nothing to tell",
+			mg:     newMember(),
+			world:  worldOptions{host: []client.Object{idcA}, karmada: []client.Object{karmadaCluster(unseen(0))}},
+			want:   want{o: good, ready: xpv2.ReasonCreating},
+		},
+		"Unseen": {
+			reason: "That Karmada does not look at it is",
+			mg:     newMember(),
+			world:  worldOptions{host: []client.Object{idcA}, karmada: []client.Object{karmadaCluster(unseen(time.Minute))}},
+			want:   want{o: good, ready: reasonNotReady, says: "Karmada has not looked"},
 		},
 		"KubeconfigGone": {
 			reason: "A member that has joined needs the kubeconfig no more",

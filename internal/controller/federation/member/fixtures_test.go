@@ -136,6 +136,14 @@ func ready(is bool) clusterMod {
 	}
 }
 
+// unseen by Karmada since it was created so long ago.
+func unseen(age time.Duration) clusterMod {
+	return func(cl *clusterv1alpha1.Cluster) {
+		cl.Status.Conditions = nil
+		cl.CreationTimestamp = metav1.NewTime(start.Add(-age))
+	}
+}
+
 func terminating(at time.Time) clusterMod {
 	return func(cl *clusterv1alpha1.Cluster) { cl.DeletionTimestamp = ptr.To(metav1.NewTime(at)) }
 }
@@ -185,6 +193,13 @@ func work(name string, bound, preserve bool, finalizers ...string) *workv1alpha1
 	if preserve {
 		w.Spec.PreserveResourcesOnDeletion = ptr.To(true)
 	}
+	return w
+}
+
+// ownWork is one that Karmada makes for itself.
+func ownWork(name string) *workv1alpha1.Work {
+	w := work(name, false, false)
+	w.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(karmadaCluster(), clusterv1alpha1.SchemeGroupVersion.WithKind("Cluster"))}
 	return w
 }
 

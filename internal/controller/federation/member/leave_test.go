@@ -257,7 +257,7 @@ func TestRetain(t *testing.T) {
 	})
 	w := newWorld(t, worldOptions{
 		host:    []client.Object{policy, cloud},
-		karmada: []client.Object{karmadaCluster(), web, cfg, work("web", true, false), work("namespace", false, false)},
+		karmada: []client.Object{karmadaCluster(), web, cfg, work("web", true, false), work("namespace", false, false), ownWork("impersonator")},
 	})
 	mg := newMember(deleted, retains)
 
@@ -308,6 +308,9 @@ func TestRetain(t *testing.T) {
 	w.pass(t, mg)
 	if cl := w.cluster(t); cl.DeletionTimestamp == nil {
 		t.Fatal("Delete(...): the Karmada Cluster was not deleted")
+	}
+	if own := get(t, w.karmada, ownWork("impersonator")); ptr.Deref(own.Spec.PreserveResourcesOnDeletion, false) {
+		t.Error("Delete(...): Karmada's own role would stay, and be in the way of the next join")
 	}
 	if ns := get(t, w.karmada, work("namespace", false, false)); !ptr.Deref(ns.Spec.PreserveResourcesOnDeletion, false) {
 		t.Error("Delete(...): Karmada would delete the namespace, and all in it")
@@ -427,7 +430,7 @@ func TestLetGo(t *testing.T) {
 }
 
 func TestLetGoHastens(t *testing.T) {
-	bound, kept, free := "bound", "kept", "free"
+	bound, kept, free, own := "bound", "kept", "free", "impersonator"
 	type want struct {
 		// Works that are left, and whether they preserve their objects.
 		Works map[string]bool
@@ -444,7 +447,7 @@ func TestLetGoHastens(t *testing.T) {
 			reason: "Before Karmada has deleted the execution space, it would make Works anew",
 			mg:     newMember(deleted),
 			space:  executionSpace(false),
-			want:   want{Works: map[string]bool{bound: false, kept: true, free: false}},
+			want:   want{Works: map[string]bool{bound: false, kept: true, free: false, own: false}},
 		},
 		"Rented": {
 			reason: "In a cloud cluster nothing is kept",
@@ -459,7 +462,7 @@ func TestLetGoHastens(t *testing.T) {
 			want:   want{Works: map[string]bool{free: true}},
 		},
 		"Retain": {
-			reason: "A member with Retain keeps all, even that of a Work which Karmada has not marked",
+			reason: "A member with Retain keeps all, even that of a Work which Karmada has not marked, but not what is Karmada's own",
 			mg:     newMember(deleted, retains),
 			space:  executionSpace(true),
 			want:   want{Works: map[string]bool{bound: true, free: true}},
@@ -477,7 +480,7 @@ func TestLetGoHastens(t *testing.T) {
 				karmada: []client.Object{karmadaCluster(terminating(start))},
 			}
 			if tc.space != nil {
-				o.karmada = append(o.karmada, tc.space, work(bound, true, false), work(kept, true, true), work(free, false, false))
+				o.karmada = append(o.karmada, tc.space, work(bound, true, false), work(kept, true, true), work(free, false, false), ownWork(own))
 			}
 			w := newWorld(t, o)
 			w.pass(t, tc.mg)

@@ -99,6 +99,10 @@ func Setup(mgr ctrl.Manager, o controller.Options, fo Options, of client.Object,
 		// The external name is the name in Karmada, so an interrupted creation
 		// can just be repeated.
 		managed.WithDeterministicExternalName(true),
+		// What does not exist is asked for without a cache, so it is believed at
+		// once. The default would make something that goes half a minute after
+		// it came wait for the rate limiter, which may be another minute.
+		managed.WithCreationGracePeriod(0),
 	}
 	if o.Features != nil && o.Features.Enabled(feature.EnableBetaManagementPolicies) {
 		opts = append(opts, managed.WithManagementPolicies())

@@ -1,0 +1,3 @@
+// Package xpkg installs the project's Crossplane packages the way a user does:
+// with Crossplane's own package manager, from a registry.
+package xpkg
