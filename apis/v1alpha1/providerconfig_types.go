@@ -83,7 +83,10 @@ type ProviderConfigStatus struct {
 // +kubebuilder:printcolumn:name="SECRET-NAME",type="string",JSONPath=".spec.credentials.secretRef.name",priority=1
 
 // A ProviderConfig gives the managed resources of its namespace access to a
-// cloud account or to a Karmada API.
+// cloud account or to a Karmada API. Its credentials come from a Secret of that
+// namespace: the provider's own identity, environment and files are for whoever
+// may write a ClusterProviderConfig.
+// +kubebuilder:validation:XValidation:rule="self.spec.credentials.source == 'Secret'",message="spec.credentials.source must be Secret in a ProviderConfig: other sources need a ClusterProviderConfig"
 type ProviderConfig struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`

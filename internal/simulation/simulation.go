@@ -9,7 +9,7 @@
 // and neither changes whether a single pod fits: a running one breaks ties
 // between equal scores at random, here the first node by name wins; and in a
 // cluster of more than 100 nodes a running one scores a sample of the feasible
-// nodes, here all are scored.
+// nodes, here all are scored. test/exact compares with a running one.
 //
 // # What is not simulated
 //

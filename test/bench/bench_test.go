@@ -17,7 +17,7 @@ func TestLatencies(t *testing.T) {
 		return requestlog.Entry{Time: at(ms), Action: "ModifyClusterNodePool", Accepted: true, NodePool: "np", Desired: ptr.To(desired)}
 	}
 	type want struct {
-		Seconds    []float64
+		Answered   []time.Duration
 		Unanswered int
 	}
 	cases := map[string]struct {
@@ -30,13 +30,13 @@ func TestLatencies(t *testing.T) {
 			reason:  "A decision is answered by the first later call for at least as many nodes.",
 			records: []record{{Offering: "pool", UnmetSeen: at(0), From: 1, To: 2}, {Offering: "pool", UnmetSeen: at(100), From: 2, To: 3}},
 			calls:   []requestlog.Entry{call(50, 2), call(350, 3), call(900, 4)},
-			want:    want{Seconds: []float64{0.05, 0.25}},
+			want:    want{Answered: []time.Duration{50 * time.Millisecond, 250 * time.Millisecond}},
 		},
 		"Together": {
 			reason:  "One call may answer two decisions.",
 			records: []record{{Offering: "pool", UnmetSeen: at(0), From: 1, To: 2}, {Offering: "pool", UnmetSeen: at(100), From: 2, To: 3}},
 			calls:   []requestlog.Entry{call(300, 3)},
-			want:    want{Seconds: []float64{0.2, 0.3}},
+			want:    want{Answered: []time.Duration{300 * time.Millisecond, 200 * time.Millisecond}},
 		},
 		"Unanswered": {
 			reason:  "A call that came earlier, asks for fewer nodes, was refused or is for another pool is no answer.",
@@ -51,8 +51,11 @@ func TestLatencies(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			got := want{}
-			got.Seconds, got.Unanswered = latencies(tc.records, tc.calls, map[string]string{"pool": "np"}, begin)
+			all, unanswered := latencies(tc.records, tc.calls, map[string]string{"pool": "np"}, begin)
+			got := want{Unanswered: unanswered}
+			for _, l := range all {
+				got.Answered = append(got.Answered, l.answered)
+			}
 			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Errorf("\n%s\nlatencies(...): -want, +got:\n%s", tc.reason, diff)
 			}

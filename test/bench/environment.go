@@ -141,10 +141,11 @@ func (e *environment) get(ctx context.Context, p stack.Part, path string) ([]byt
 	return b, nil
 }
 
-// A record of fleet's decisions: for demand it saw at a time, the nodes wanted
-// of an offering before and after.
+// A record of fleet's decisions: for demand it saw at a time, and written at
+// another, the nodes wanted of an offering before and after.
 type record struct {
 	UnmetSeen time.Time `json:"unmetSeen"`
+	Written   time.Time `json:"written"`
 	Plan      string    `json:"plan"`
 	Offering  string    `json:"offering"`
 	From      int       `json:"from"`

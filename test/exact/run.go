@@ -119,7 +119,7 @@ func (p *Plane) change(ctx context.Context, b *Batch) error {
 	nodes := p.client.CoreV1().Nodes()
 	for _, c := range b.Changes {
 		if c.By == nil {
-			if err := nodes.Delete(ctx, c.Name, *now()); err != nil && !kerrors.IsNotFound(err) {
+			if err := nodes.Delete(ctx, c.Name, *atOnce()); err != nil && !kerrors.IsNotFound(err) {
 				return fmt.Errorf("cannot delete node %s: %w", c.Name, err)
 			}
 			continue
@@ -176,7 +176,7 @@ func (p *Plane) fence(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if err := pods.Delete(ctx, name, *now()); err != nil {
+	if err := pods.Delete(ctx, name, *atOnce()); err != nil {
 		return fmt.Errorf("cannot delete the pod of the last node: %w", err)
 	}
 	return nil
@@ -197,9 +197,7 @@ func (p *Plane) batch(ctx context.Context, w *World, b *Batch) (*Report, error) 
 		r.problem("before: %v", err)
 	}
 	owner := metav1.OwnerReference{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: b.Name, UID: types.UID(b.Name), Controller: ptr.To(true)}
-	if b.Template.Labels[batchLabel] == "" {
-		b.Template.Labels[batchLabel] = b.Name
-	}
+	b.Template.Labels[batchLabel] = b.Name
 	own := func(o *corev1.Pod, _ *corev1.PodTemplateSpec) {
 		o.Name, o.OwnerReferences = b.Name, []metav1.OwnerReference{owner}
 	}
@@ -279,14 +277,16 @@ func (p *Plane) settle(ctx context.Context, b *Batch) error {
 // dropWaiting deletes the pods of a batch that found no place, so that they do
 // not find one when the next batch runs.
 func (p *Plane) dropWaiting(ctx context.Context, b *Batch) error {
-	err := p.client.CoreV1().Pods(b.Namespace).DeleteCollection(ctx, *now(), metav1.ListOptions{LabelSelector: batchLabel + "=" + b.Name, FieldSelector: "spec.nodeName="})
+	err := p.client.CoreV1().Pods(b.Namespace).DeleteCollection(ctx, *atOnce(), metav1.ListOptions{LabelSelector: batchLabel + "=" + b.Name, FieldSelector: "spec.nodeName="})
 	if err != nil {
 		return fmt.Errorf("cannot delete waiting pods: %w", err)
 	}
 	return nil
 }
 
-func now() *metav1.DeleteOptions {
+// atOnce are options to delete without a wait for a kubelet, of which there is
+// none.
+func atOnce() *metav1.DeleteOptions {
 	return &metav1.DeleteOptions{GracePeriodSeconds: ptr.To(int64(0))}
 }
 
@@ -295,19 +295,19 @@ func (p *Plane) clear(ctx context.Context) error {
 	core, all := p.client.CoreV1(), metav1.ListOptions{}
 	var errs []error
 	for _, ns := range []string{namespaceWork, namespaceOther, namespaceLimited, metav1.NamespaceDefault} {
-		errs = append(errs, core.Pods(ns).DeleteCollection(ctx, *now(), all))
+		errs = append(errs, core.Pods(ns).DeleteCollection(ctx, *atOnce(), all))
 	}
-	errs = append(errs, core.Nodes().DeleteCollection(ctx, *now(), all))
+	errs = append(errs, core.Nodes().DeleteCollection(ctx, *atOnce(), all))
 	claims, err := core.PersistentVolumeClaims(metav1.NamespaceAll).List(ctx, all)
 	errs = append(errs, err)
 	if err == nil && len(claims.Items) > 0 {
 		for _, ns := range []string{namespaceWork, namespaceOther, namespaceLimited} {
-			errs = append(errs, core.PersistentVolumeClaims(ns).DeleteCollection(ctx, *now(), all))
+			errs = append(errs, core.PersistentVolumeClaims(ns).DeleteCollection(ctx, *atOnce(), all))
 		}
 	}
 	errs = append(errs,
-		core.PersistentVolumes().DeleteCollection(ctx, *now(), all),
-		p.client.StorageV1().CSINodes().DeleteCollection(ctx, *now(), all))
+		core.PersistentVolumes().DeleteCollection(ctx, *atOnce(), all),
+		p.client.StorageV1().CSINodes().DeleteCollection(ctx, *atOnce(), all))
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("cannot clear the cluster: %w", err)
 	}
