@@ -86,7 +86,7 @@ func (e *external) sync(ctx context.Context) error {
 		return err
 	}
 	for i := range providers.Items {
-		if err := e.serve(ctx, &providers.Items[i], nil, e.startProvider); err != nil {
+		if err := e.serve(ctx, &providers.Items[i], "provider", nil, e.startProvider); err != nil {
 			return err
 		}
 	}
@@ -96,7 +96,7 @@ func (e *external) sync(ctx context.Context) error {
 	}
 	for i := range functions.Items {
 		f := &functions.Items[i]
-		if err := e.serve(ctx, f, func() { f.Status.Endpoint = e.function }, e.startFunction); err != nil {
+		if err := e.serve(ctx, f, "function", func() { f.Status.Endpoint = e.function }, e.startFunction); err != nil {
 			return err
 		}
 	}
@@ -105,7 +105,7 @@ func (e *external) sync(ctx context.Context) error {
 
 // serve tells Crossplane what it must know before it establishes the revision's
 // objects, and starts the revision's program once it has.
-func (e *external) serve(ctx context.Context, r pkgv1.PackageRevisionWithRuntime, prepare func(), start func(ctx context.Context, program string) error) error {
+func (e *external) serve(ctx context.Context, r pkgv1.PackageRevisionWithRuntime, name string, prepare func(), start func(ctx context.Context, program string) error) error {
 	if r.GetDesiredState() != pkgv1.PackageRevisionActive || r.GetDeletionTimestamp() != nil ||
 		r.GetCondition(pkgv1.TypeRuntimeHealthy).Status == corev1.ConditionTrue {
 		return nil
@@ -118,15 +118,7 @@ func (e *external) serve(ctx context.Context, r pkgv1.PackageRevisionWithRuntime
 		}
 	}
 	if r.GetCondition(pkgv1.TypeRevisionHealthy).Status == corev1.ConditionTrue {
-		i, err := pull(ctx, r.GetSource())
-		if err != nil {
-			return err
-		}
-		program, err := i.unpack(ctx, e.dir)
-		if err != nil {
-			return err
-		}
-		if err := start(ctx, program); err != nil {
+		if err := e.ensure(ctx, name, r.GetSource(), start); err != nil {
 			return err
 		}
 		r.SetConditions(pkgv1.RuntimeHealthy())
@@ -139,10 +131,23 @@ func (e *external) serve(ctx context.Context, r pkgv1.PackageRevisionWithRuntime
 	return err
 }
 
-func (e *external) startProvider(ctx context.Context, program string) error {
-	if e.procs.Process("provider") != nil {
+// ensure starts the program of a package unless it runs.
+func (e *external) ensure(ctx context.Context, name, source string, start func(ctx context.Context, program string) error) error {
+	if e.procs.Process(name) != nil {
 		return nil
 	}
+	i, err := pull(ctx, source)
+	if err != nil {
+		return err
+	}
+	program, err := i.unpack(ctx, e.dir)
+	if err != nil {
+		return err
+	}
+	return start(ctx, program)
+}
+
+func (e *external) startProvider(ctx context.Context, program string) error {
 	health, err := ports.Reserve()
 	if err != nil {
 		return err
@@ -158,9 +163,6 @@ func (e *external) startProvider(ctx context.Context, program string) error {
 }
 
 func (e *external) startFunction(ctx context.Context, program string) error {
-	if e.procs.Process("function") != nil {
-		return nil
-	}
 	pair, err := e.host.CA().Server("function", "127.0.0.1")
 	if err != nil {
 		return err

@@ -86,7 +86,7 @@ func extract(layer io.Reader, name, path string) error {
 		if h.Name != name {
 			continue
 		}
-		f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, h.FileInfo().Mode())
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, h.FileInfo().Mode())
 		if err != nil {
 			return err
 		}

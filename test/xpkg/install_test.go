@@ -212,26 +212,58 @@ func (i *install) install() {
 		}
 		return nil
 	})
+	kinds, managed := i.brought()
 	i.eventually("all kinds to be served", func(ctx context.Context) error {
 		mrds := &extv1alpha1.ManagedResourceDefinitionList{}
 		if err := i.host.List(ctx, mrds); err != nil {
 			return err
 		}
-		if len(mrds.Items) != 5 {
-			return fmt.Errorf("there are %d definitions of managed resources", len(mrds.Items))
+		if len(mrds.Items) != managed {
+			return fmt.Errorf("there are %d definitions of managed resources, not %d", len(mrds.Items), managed)
 		}
 		for _, m := range mrds.Items {
 			if !m.Spec.State.IsActive() || m.GetCondition(extv1alpha1.TypeEstablished).Status != "True" {
 				return fmt.Errorf("%s is %s and not established", m.GetName(), m.Spec.State)
 			}
 		}
-		// Five of managed resources, three of provider configs, and the claim's.
-		crds, err := i.kinds(ctx)
-		if err == nil && len(crds) != 9 {
-			err = fmt.Errorf("there are only %v", crds)
+		served, err := i.kinds(ctx)
+		if err != nil {
+			return err
 		}
-		return err
+		slices.Sort(served)
+		if diff := cmp.Diff(kinds, served); diff != "" {
+			return fmt.Errorf("kinds: -want, +got:\n%s", diff)
+		}
+		return nil
 	})
+}
+
+// brought returns the names of all kinds in the packages, sorted, and how many
+// of them are managed resources.
+func (i *install) brought() (kinds []string, managed int) {
+	i.Helper()
+	crds, err := manifests.Read(filepath.Join(i.root, "package", "provider", "crds"))
+	if err != nil {
+		i.Fatal(err)
+	}
+	configuration, err := manifests.Read(filepath.Join(i.root, "package", "configuration"))
+	if err != nil {
+		i.Fatal(err)
+	}
+	for _, o := range crds {
+		kinds = append(kinds, o.GetName())
+		// Provider configs have the group without a prefix.
+		if _, group, _ := strings.Cut(o.GetName(), "."); "."+group != ourGroups {
+			managed++
+		}
+	}
+	for _, o := range configuration {
+		if o.GetKind() == extv1.CompositeResourceDefinitionKind {
+			kinds = append(kinds, o.GetName())
+		}
+	}
+	slices.Sort(kinds)
+	return kinds, managed
 }
 
 // claim applies the example as a GitOps tool does, and returns what is composed.
