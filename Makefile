@@ -2,12 +2,13 @@
 # their own set-up and leave no process behind.
 SHELL := /bin/bash
 GO ?= go
-# Packages whose tests start the local stack; all others are unit tests.
-STACK_TESTS := ./test/e2e/...
+# Packages with tests that start parts of the local stack, which the unit tests
+# leave out. They run one after the other.
+STACK_TESTS := ./cluster/local/stack ./test/cloudsim/backend/local ./test/render ./test/exact ./test/xpkg
 BENCH ?= all
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit e2e bench generate vet lint build xpkg up down status
+.PHONY: help demo test unit stack-test e2e bench xpkg generate vet lint build xpkg up down status
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -15,14 +16,17 @@ help: ## List the targets
 demo: ## A region survives a surge, on the local stack (about 3 minutes warm)
 	@$(GO) run ./cluster/local demo
 
-test: unit e2e ## Pass all tests: unit, simulator and end-to-end
+test: unit stack-test e2e ## Pass all tests: unit, simulator and end-to-end
 
-unit: binaries ## Unit tests and the simulator's own tests
-	$(GO) test -timeout 20m $$($(GO) list ./... | grep -v /test/e2e)
+unit: ## Unit tests and the simulator's own tests
+	$(GO) test -short -timeout 20m ./...
 	$(GO) test -C cluster/xpkg ./...
 
+stack-test: binaries ## Tests of single parts against real components
+	$(GO) test -p 1 -timeout 20m $(STACK_TESTS)
+
 e2e: binaries ## End-to-end tests on one shared local stack
-	$(GO) test -timeout 60m -v $(STACK_TESTS)
+	$(GO) test -timeout 60m -v ./test/e2e
 
 bench: binaries ## Benchmarks (one of them: make bench BENCH=name)
 	$(GO) run ./test/bench $(BENCH)

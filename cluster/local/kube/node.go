@@ -14,7 +14,7 @@ import (
 )
 
 // nodeTimeout bounds how long kwok may take to make a node Ready.
-const nodeTimeout = 30 * time.Second
+const nodeTimeout = time.Minute
 
 // volumeClass is the storage class whose volumes kwok provides, and its
 // provisioner.

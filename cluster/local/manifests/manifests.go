@@ -30,7 +30,7 @@ const (
 	parallel = 8
 
 	pollInterval     = 50 * time.Millisecond
-	establishTimeout = 30 * time.Second
+	establishTimeout = 2 * time.Minute
 	eventTimeout     = 5 * time.Second
 )
 

@@ -14,7 +14,7 @@ import (
 
 const (
 	// DefaultReadyTimeout bounds the health gate of a child.
-	DefaultReadyTimeout = 60 * time.Second
+	DefaultReadyTimeout = 2 * time.Minute
 
 	// DefaultGrace is how long a child may take to end after SIGTERM.
 	DefaultGrace = 5 * time.Second

@@ -35,7 +35,7 @@ const (
 	// initAttempts bounds how often Crossplane's init is tried: it can lose a
 	// race with its own new CRDs.
 	initAttempts = 10
-	initTimeout  = 30 * time.Second
+	initTimeout  = 3 * time.Minute
 
 	functionPackage = "function-regionpool"
 

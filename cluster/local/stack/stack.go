@@ -65,6 +65,9 @@ func Start(ctx context.Context, o Options, log *progress.Log) (*Stack, error) {
 	if o.Dir == "" {
 		return nil, errors.New("cannot start a stack without a folder")
 	}
+	if hint := inotifyHint("/proc"); hint != "" {
+		log.Printf("%s", hint)
+	}
 	s := &Stack{o: o, log: log}
 	if err := s.start(ctx); err != nil {
 		log.Printf("stopping what was started")
