@@ -134,8 +134,8 @@ func collect(ctx context.Context, c client.Client, plane string, into map[string
 		for key, value := range s.Data {
 			what := fmt.Sprintf("%s of Secret %s/%s in %s", key, s.Namespace, s.Name, plane)
 			switch {
-			// Certificates, and the names of a service account, are public.
-			case strings.HasSuffix(key, ".crt"), key == "caBundle", key == "namespace":
+			// Certificates, addresses and the names of a service account are public.
+			case strings.HasSuffix(key, ".crt"), key == "caBundle", key == "namespace", key == "endpoint":
 				continue
 			}
 			note(value, what)
