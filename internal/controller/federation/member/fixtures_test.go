@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	kfake "k8s.io/client-go/kubernetes/fake"
@@ -199,7 +200,7 @@ func work(name string, bound, preserve bool, finalizers ...string) *workv1alpha1
 // ownWork is one that Karmada makes for itself.
 func ownWork(name string) *workv1alpha1.Work {
 	w := work(name, false, false)
-	w.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(karmadaCluster(), clusterv1alpha1.SchemeGroupVersion.WithKind("Cluster"))}
+	w.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(karmadaCluster(), schema.GroupVersion(clusterv1alpha1.GroupVersion).WithKind("Cluster"))}
 	return w
 }
 
