@@ -118,7 +118,7 @@ type PartOptions struct {
 	// Disabled leaves the program out.
 	Disabled bool
 
-	// Args are added to those of the stack; later ones win.
+	// Args are added to those of the stack, none of which may be repeated.
 	Args []string
 
 	// Env is added to the environment, as NAME=VALUE.

@@ -4,9 +4,12 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	crcontroller "sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/crossplane/crossplane-runtime/v2/pkg/controller"
 	"github.com/crossplane/crossplane-runtime/v2/pkg/errors"
@@ -27,7 +30,21 @@ const (
 	// reconcileTimeout of all calls of one pass. Time-outs of single calls are
 	// shorter, and nothing waits for the cloud's work.
 	reconcileTimeout = time.Minute
+
+	// retryBase and retryMax bound the back-off of a resource that is to be
+	// looked at again. crossplane-runtime's own starts at a second, which a mere
+	// conflict with a stale cache would cost; calls to the cloud have a budget
+	// of their own.
+	retryBase = 50 * time.Millisecond
+	retryMax  = time.Minute
 )
+
+// ControllerOptions are those of crossplane-runtime with a quicker first retry.
+func ControllerOptions(o controller.Options) crcontroller.Options {
+	co := o.ForControllerRuntime()
+	co.RateLimiter = workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](retryBase, retryMax)
+	return co
+}
 
 // A Controller of one kind of managed resource in a cloud.
 type Controller struct {
@@ -108,7 +125,7 @@ func (c *Controller) Setup(mgr ctrl.Manager, o controller.Options) error {
 	r := c.Pace.Wrap(managed.NewReconciler(mgr, resource.ManagedKind(c.Kind), opts...))
 	b := ctrl.NewControllerManagedBy(mgr).
 		Named(name).
-		WithOptions(o.ForControllerRuntime()).
+		WithOptions(ControllerOptions(o)).
 		Watches(c.Object, c.Requeue, builder.WithPredicates(resource.DesiredStateChanged()))
 	if c.Watch != nil {
 		b = c.Watch(b)

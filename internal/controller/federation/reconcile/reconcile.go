@@ -27,6 +27,7 @@ import (
 	xpv2 "github.com/crossplane/crossplane/apis/v2/core/v2"
 
 	"regionpool.io/provider-regionpool/internal/clients/karmada"
+	"regionpool.io/provider-regionpool/internal/controller/lifecycle"
 )
 
 // minPollInterval keeps an annotation on a managed resource from making it poll
@@ -125,7 +126,7 @@ func Setup(mgr ctrl.Manager, o controller.Options, fo Options, of client.Object,
 
 	b := ctrl.NewControllerManagedBy(mgr).
 		Named(name).
-		WithOptions(o.ForControllerRuntime()).
+		WithOptions(lifecycle.ControllerOptions(o)).
 		For(of, builder.WithPredicates(resource.DesiredStateChanged())).
 		WatchesRawSource(source.Func(fo.Requeuer.Start))
 	return configure(b).Complete(ratelimiter.NewReconciler(name, r, o.GlobalRateLimiter))
