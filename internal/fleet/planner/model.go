@@ -55,11 +55,18 @@ type Settings struct {
 	Build time.Duration
 	// Avoid is for how long an offering that did not deliver is not ordered.
 	Avoid time.Duration
+	// NodesEnd is how long ordered nodes count against the limits after their
+	// order was withdrawn.
+	NodesEnd time.Duration
+	// ClusterEnds is how long a released cluster counts after it has left the
+	// federation.
+	ClusterEnds time.Duration
 }
 
 // DefaultSettings are the settings for real clouds, whose clusters take 5 to 20
-// minutes and nodes 1 to 2.
-var DefaultSettings = Settings{Arrival: 10 * time.Minute, Build: 45 * time.Minute, Avoid: 15 * time.Minute}
+// minutes and nodes 1 to 2. ACK deletes a node pool and a cluster in up to 13
+// minutes.
+var DefaultSettings = Settings{Arrival: 10 * time.Minute, Build: 45 * time.Minute, Avoid: 15 * time.Minute, NodesEnd: 2 * time.Minute, ClusterEnds: 15 * time.Minute}
 
 // Memory is what a plan must know of earlier ones, besides its status. It
 // changes only at transitions.
@@ -76,6 +83,11 @@ type Memory struct {
 	Unused map[string]time.Time `json:"unused,omitempty"`
 	// Lessons are what real nodes taught about an offering.
 	Lessons map[string]Lesson `json:"lessons,omitempty"`
+	// Withdrawn orders that may still be billed, by offering.
+	Withdrawn map[string]Withdrawal `json:"withdrawn,omitempty"`
+	// Clusters says until when an elastic member that was released counts
+	// against the limits; zero while it exists.
+	Clusters map[string]time.Time `json:"clusters,omitempty"`
 }
 
 // An Order is nodes that are on their way.
@@ -91,8 +103,8 @@ type Order struct {
 }
 
 func (m Memory) clone() Memory {
-	out := Memory{Idle: maps.Clone(m.Idle), Orders: maps.Clone(m.Orders), Surplus: maps.Clone(m.Surplus), Avoid: maps.Clone(m.Avoid), Unused: maps.Clone(m.Unused), Lessons: maps.Clone(m.Lessons)}
-	for _, p := range []*map[string]time.Time{&out.Idle, &out.Surplus, &out.Avoid, &out.Unused} {
+	out := Memory{Idle: maps.Clone(m.Idle), Orders: maps.Clone(m.Orders), Surplus: maps.Clone(m.Surplus), Avoid: maps.Clone(m.Avoid), Unused: maps.Clone(m.Unused), Lessons: maps.Clone(m.Lessons), Withdrawn: maps.Clone(m.Withdrawn), Clusters: maps.Clone(m.Clusters)}
+	for _, p := range []*map[string]time.Time{&out.Idle, &out.Surplus, &out.Avoid, &out.Unused, &out.Clusters} {
 		if *p == nil {
 			*p = map[string]time.Time{}
 		}
@@ -103,6 +115,9 @@ func (m Memory) clone() Memory {
 	if out.Lessons == nil {
 		out.Lessons = map[string]Lesson{}
 	}
+	if out.Withdrawn == nil {
+		out.Withdrawn = map[string]Withdrawal{}
+	}
 	return out
 }
 
@@ -111,7 +126,8 @@ func (m Memory) Equal(o Memory) bool {
 	eq := func(a, b time.Time) bool { return a.Equal(b) }
 	return maps.EqualFunc(m.Idle, o.Idle, eq) && maps.EqualFunc(m.Surplus, o.Surplus, eq) &&
 		maps.EqualFunc(m.Avoid, o.Avoid, eq) && maps.EqualFunc(m.Unused, o.Unused, eq) &&
-		maps.EqualFunc(m.Lessons, o.Lessons, Lesson.equal) &&
+		maps.EqualFunc(m.Lessons, o.Lessons, Lesson.equal) && maps.EqualFunc(m.Clusters, o.Clusters, eq) &&
+		maps.EqualFunc(m.Withdrawn, o.Withdrawn, func(a, b Withdrawal) bool { return a.Nodes == b.Nodes && a.Until.Equal(b.Until) }) &&
 		maps.EqualFunc(m.Orders, o.Orders, func(a, b Order) bool {
 			return a.Count == b.Count && a.Built == b.Built && a.Since.Equal(b.Since)
 		})

@@ -23,6 +23,7 @@ func Make(ctx context.Context, in Input) (Output, error) {
 		return Output{}, err
 	}
 	p.forget()
+	p.expireEndings()
 	p.expireOrders()
 	p.trim()
 	p.keepMinimum()
@@ -34,6 +35,7 @@ func Make(ctx context.Context, in Input) (Output, error) {
 	p.settleOrders()
 	p.release()
 	p.want()
+	p.rememberEndings()
 	return p.output(), nil
 }
 
@@ -309,17 +311,18 @@ const (
 // limit allows no more.
 func (p *plan) room(o *offering) (int32, string) {
 	l := p.in.Plan.Spec.Limits
-	n, by := o.Max-o.billed(), limitMax
-	if l.Clusters != nil && !p.occupied(o.member) && p.clusters() >= *l.Clusters {
+	n, by := o.Max-o.billed()-p.withdrawn(o), limitMax
+	nodes, clusters, cost := p.ending(o.member)
+	if l.Clusters != nil && !p.occupied(o.member) && p.clusters()+clusters >= *l.Clusters {
 		return 0, limitClusters
 	}
 	if l.Nodes != nil {
-		if left := *l.Nodes - p.billedNodes(); left < n {
+		if left := *l.Nodes - p.billedNodes() - nodes; left < n {
 			n, by = left, limitNodes
 		}
 	}
 	if l.HourlyCost != nil {
-		left := micro(*l.HourlyCost) - p.cost()
+		left := micro(*l.HourlyCost) - p.cost() - cost
 		if !p.occupied(o.member) {
 			left -= o.member.fee
 		}
