@@ -13,6 +13,8 @@ type ProviderConfigType string
 const (
 	// TypeAlibabaCloud is an Alibaba Cloud account.
 	TypeAlibabaCloud ProviderConfigType = "AlibabaCloud"
+	// TypeTencentCloud is a Tencent Cloud account.
+	TypeTencentCloud ProviderConfigType = "TencentCloud"
 	// TypeKarmada is the API server of a Karmada control plane.
 	TypeKarmada ProviderConfigType = "Karmada"
 )
@@ -20,8 +22,8 @@ const (
 // ProviderCredentials says where the credentials come from.
 type ProviderCredentials struct {
 	// Source of the credentials. InjectedIdentity is RAM Roles for Service
-	// Accounts (RRSA) for AlibabaCloud, and the pod's own service account for
-	// Karmada.
+	// Accounts (RRSA) for AlibabaCloud, the OIDC role that TKE gives to a service
+	// account for TencentCloud, and the pod's own service account for Karmada.
 	// +kubebuilder:validation:Enum=Secret;InjectedIdentity;Environment;Filesystem
 	Source xpv2.CredentialsSource `json:"source"`
 
@@ -50,13 +52,15 @@ type RateLimit struct {
 // +kubebuilder:validation:XValidation:rule="self.credentials.source != 'Filesystem' || has(self.credentials.fs)",message="credentials.fs is required when credentials.source is Filesystem"
 type ProviderConfigSpec struct {
 	// Type of the API these credentials are for.
-	// +kubebuilder:validation:Enum=AlibabaCloud;Karmada
+	// +kubebuilder:validation:Enum=AlibabaCloud;TencentCloud;Karmada
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="type cannot be changed: create another ProviderConfig"
 	Type ProviderConfigType `json:"type"`
 
 	// Credentials of the account. For AlibabaCloud the value is JSON:
 	// {"accessKeyId":"…","accessKeySecret":"…","securityToken":"…"}, where
-	// securityToken is optional. For Karmada it is a kubeconfig.
+	// securityToken is optional. For TencentCloud it is
+	// {"secretId":"…","secretKey":"…","token":"…"}, where token is optional. For
+	// Karmada it is a kubeconfig.
 	Credentials ProviderCredentials `json:"credentials"`
 
 	// Endpoint overrides the address of the cloud's API, as host:port or URL.
@@ -70,9 +74,73 @@ type ProviderConfigSpec struct {
 	RateLimit *RateLimit `json:"rateLimit,omitempty"`
 }
 
-// A ProviderConfigStatus counts the users of a configuration.
+// A Leak is a billed thing in the account that carries our tag, while the
+// managed resource that it belongs to is gone.
+type Leak struct {
+	// Kind of the thing: Cluster, Instance, ContainerGroup, Disk, LoadBalancer,
+	// NATGateway, Address, NetworkInterface or SecurityGroup.
+	Kind string `json:"kind"`
+
+	// ID in the cloud.
+	ID string `json:"id"`
+
+	// Region it is in.
+	Region string `json:"region"`
+
+	// Owner is the UID of the managed resource it was made for, or the id of the
+	// cluster it belongs to.
+	Owner string `json:"owner"`
+
+	// Since is when it was first seen without its owner.
+	Since metav1.Time `json:"since"`
+
+	// Deleting says that it is deleted, because its claim asked for that.
+	// +optional
+	Deleting bool `json:"deleting,omitempty"`
+}
+
+// An Owner is a managed resource that makes things in an account. It is
+// remembered for some time after it is gone, so that what it may have left
+// behind is known to have been ours.
+type Owner struct {
+	// UID of the managed resource: the value of the owner tag.
+	UID string `json:"uid"`
+
+	// ClusterID of a cluster. What the cloud made for it carries this id.
+	// +optional
+	ClusterID string `json:"clusterId,omitempty"`
+
+	// Leaks is delete if what it leaves behind is to be deleted. Otherwise that
+	// is reported only.
+	// +optional
+	Leaks string `json:"leaks,omitempty"`
+
+	// Gone is when it was first seen not to exist any more.
+	// +optional
+	Gone *metav1.Time `json:"gone,omitempty"`
+}
+
+// A ProviderConfigStatus counts the users of a configuration, and lists what
+// leaked in its account.
 type ProviderConfigStatus struct {
 	xpv2.ProviderConfigStatus `json:",inline"`
+
+	// Regions of the account that are swept: those in which something was ever
+	// made.
+	// +optional
+	// +listType=set
+	Regions []string `json:"regions,omitempty"`
+
+	// Owners of things in the account.
+	// +optional
+	// +listType=map
+	// +listMapKey=uid
+	Owners []Owner `json:"owners,omitempty"`
+
+	// Leaks in the account; the first hundred.
+	// +optional
+	// +listType=atomic
+	Leaks []Leak `json:"leaks,omitempty"`
 }
 
 // +kubebuilder:object:root=true

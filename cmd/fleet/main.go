@@ -11,9 +11,11 @@ import (
 
 	"github.com/alecthomas/kingpin/v2"
 	clusterv1alpha1 "github.com/karmada-io/karmada/pkg/apis/cluster/v1alpha1"
+	policyv1alpha1 "github.com/karmada-io/karmada/pkg/apis/policy/v1alpha1"
 	workv1alpha2 "github.com/karmada-io/karmada/pkg/apis/work/v1alpha2"
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -55,6 +57,8 @@ func parse(args []string) (flags, error) {
 	app.Flag("node-arrival-timeout", "How long an ordered node may take to become Ready before another offering is tried.").Default(f.planner.Arrival.String()).DurationVar(&f.planner.Arrival)
 	app.Flag("cluster-build-timeout", "The same if its cluster has to be made first.").Default(f.planner.Build.String()).DurationVar(&f.planner.Build)
 	app.Flag("offering-avoid", "For how long an offering that did not deliver is not ordered.").Default(f.planner.Avoid.String()).DurationVar(&f.planner.Avoid)
+	app.Flag("outage-grace", "How long a self-built member must be silent before capacity is ordered for replicas that could run there.").Default(f.scheduler.OutageGrace.String()).DurationVar(&f.scheduler.OutageGrace)
+	app.Flag("shortage-avoid", "For how long an offering that its cloud could not deliver is not ordered. It doubles each time.").Default(f.planner.Shortage.String()).DurationVar(&f.planner.Shortage)
 	_, err := app.Parse(args[1:])
 	return f, err
 }
@@ -69,7 +73,7 @@ func main() {
 
 func newScheme() (*runtime.Scheme, error) {
 	s := runtime.NewScheme()
-	b := runtime.NewSchemeBuilder(corev1.AddToScheme, apiextensionsv1.AddToScheme, clusterv1alpha1.Install, workv1alpha2.Install, fleetv1alpha1.AddToScheme)
+	b := runtime.NewSchemeBuilder(corev1.AddToScheme, apiextensionsv1.AddToScheme, clusterv1alpha1.Install, policyv1alpha1.Install, workv1alpha2.Install, fleetv1alpha1.AddToScheme)
 	if err := b.AddToScheme(s); err != nil {
 		return nil, fmt.Errorf("cannot build the scheme: %w", err)
 	}
@@ -110,9 +114,17 @@ func run(ctx context.Context, f flags) error {
 	if err := controller.InstallCRDs(ctx, boot, crds.FS); err != nil {
 		return err
 	}
+	ofPools, err := labels.Parse(fleetv1alpha1.LabelPool)
+	if err != nil {
+		return fmt.Errorf("cannot select the policies of pools: %w", err)
+	}
 	mgr, err := ctrl.NewManager(cfg, ctrl.Options{
-		Scheme:                        scheme,
-		Cache:                         cache.Options{DefaultTransform: cache.TransformStripManagedFields()},
+		Scheme: scheme,
+		Cache: cache.Options{
+			DefaultTransform: cache.TransformStripManagedFields(),
+			// Only fleet's own policies have the label.
+			ByObject: map[client.Object]cache.ByObject{&policyv1alpha1.OverridePolicy{}: {Label: ofPools}},
+		},
 		Metrics:                       metricsserver.Options{BindAddress: f.metricsAddress},
 		HealthProbeBindAddress:        f.healthAddress,
 		LeaderElection:                f.leaderElection,

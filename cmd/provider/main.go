@@ -44,6 +44,7 @@ import (
 
 	"regionpool.io/provider-regionpool/apis"
 	"regionpool.io/provider-regionpool/internal/controller/setup"
+	"regionpool.io/provider-regionpool/internal/market"
 )
 
 // version is set by the linker.
@@ -60,6 +61,10 @@ type options struct {
 	pollInProgress       time.Duration
 	pollStateMetric      time.Duration
 	listLag              time.Duration
+	priceInterval        time.Duration
+	stockInterval        time.Duration
+	sweepInterval        time.Duration
+	leakGrace            time.Duration
 	maxReconcileRate     int
 	managementPolicies   bool
 	changeLogs           bool
@@ -68,7 +73,7 @@ type options struct {
 
 func parse(args []string) (*options, error) {
 	o := &options{}
-	app := kingpin.New(filepath.Base(os.Args[0]), "Manages ACK clusters and node pools, and their membership in Karmada federations, as Crossplane resources.").DefaultEnvars()
+	app := kingpin.New(filepath.Base(os.Args[0]), "Manages ACK and TKE clusters and node pools, and their membership in Karmada federations, as Crossplane resources.").DefaultEnvars()
 	app.Version(version)
 	app.Flag("debug", "Log what is done, not only what goes wrong.").Short('d').BoolVar(&o.debug)
 	app.Flag("leader-election", "Use leader election, for more than one replica.").Short('l').Default("false").Envar("LEADER_ELECTION").BoolVar(&o.leaderElection)
@@ -79,6 +84,10 @@ func parse(args []string) (*options, error) {
 	app.Flag("poll-in-progress", "How often the cloud is asked while an operation is under way.").Default("5s").DurationVar(&o.pollInProgress)
 	app.Flag("poll-state-metric", "How often metrics of the state of resources are recorded.").Default("5s").DurationVar(&o.pollStateMetric)
 	app.Flag("list-lag", "How long the cloud's lists may lag behind writes: the wait after a creation whose outcome is not known.").Default("15s").DurationVar(&o.listLag)
+	app.Flag("price-interval", "How often the clouds are asked for prices, and for the free addresses of subnets. Answers older than three times this are ignored.").Default("10m").DurationVar(&o.priceInterval)
+	app.Flag("stock-interval", "How often the clouds are asked what is in stock.").Default("1m").DurationVar(&o.stockInterval)
+	app.Flag("sweep-interval", "How often accounts are searched for things whose managed resource is gone.").Default("10m").DurationVar(&o.sweepInterval)
+	app.Flag("leak-grace", "How long a thing in an account may be without its managed resource before it is reported as a leak. If its claim wants leaks to be deleted, it is when that time has passed again.").Default("15m").DurationVar(&o.leakGrace)
 	app.Flag("max-reconcile-rate", "Reconciles a second, all kinds together.").Default("100").IntVar(&o.maxReconcileRate)
 	app.Flag("enable-management-policies", "Support spec.managementPolicies.").Default("true").Envar("ENABLE_MANAGEMENT_POLICIES").BoolVar(&o.managementPolicies)
 	app.Flag("enable-changelogs", "Write change logs to the sidecar.").Default("false").Envar("ENABLE_CHANGE_LOGS").BoolVar(&o.changeLogs)
@@ -89,6 +98,9 @@ func parse(args []string) (*options, error) {
 	}
 	if o.poll <= 0 || o.pollInProgress <= 0 || o.listLag < 0 || o.maxReconcileRate <= 0 {
 		return nil, errors.New("--poll, --poll-in-progress and --max-reconcile-rate must be above 0, --list-lag not below")
+	}
+	if o.priceInterval <= 0 || o.stockInterval <= 0 || o.sweepInterval <= 0 || o.leakGrace <= 0 {
+		return nil, errors.New("--price-interval, --stock-interval, --sweep-interval and --leak-grace must be above 0")
 	}
 	return o, nil
 }
@@ -154,7 +166,12 @@ func run(ctx context.Context, o *options) error {
 			managed.WithProviderVersion("provider-regionpool:"+version))}
 	}
 
-	po := setup.Options{PollInProgress: o.pollInProgress, ListLag: o.listLag, Clock: clock.RealClock{}}
+	po := setup.Options{
+		PollInProgress: o.pollInProgress, ListLag: o.listLag,
+		Market:        market.Options{Prices: o.priceInterval, Stock: o.stockInterval, Subnets: o.priceInterval, Stale: 3 * o.priceInterval},
+		SweepInterval: o.sweepInterval, LeakGrace: o.leakGrace,
+		Clock: clock.RealClock{},
+	}
 	canWatch, err := canWatchCRDs(ctx, mgr.GetConfig(), mgr.GetScheme())
 	if err != nil {
 		return errors.Wrap(err, "cannot find out whether CRDs may be watched")

@@ -1,48 +1,10 @@
-// Package catalogue knows, without asking the cloud, how big an instance type
-// is and about what it costs. The composition needs both before a node exists:
-// the planner packs unmet demand onto template nodes.
-//
-// Sizes follow from the vendor's naming convention. Prices are estimates, good
-// enough to compare offerings and to keep a cap on the cautious side; whoever
-// knows better sets hourlyPrice in the claim.
 package catalogue
 
 import (
-	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
-
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
 )
-
-// ResourceGPU is the extended resource of NVIDIA's device plugin, which ACK
-// installs on GPU nodes.
-const ResourceGPU corev1.ResourceName = "nvidia.com/gpu"
-
-// An Instance is the size of one machine as its vendor advertises it.
-type Instance struct {
-	// Type is the vendor's name, such as ecs.g7.4xlarge.
-	Type string
-	// Arch is the Kubernetes name of the processor architecture.
-	Arch string
-	// CPU in vCPUs.
-	CPU int64
-	// MemoryGiB is the nominal memory in GiB.
-	MemoryGiB int64
-	// GPUs is the number of whole NVIDIA GPUs.
-	GPUs int64
-	// gpu is the model, which decides the price.
-	gpu string
-}
-
-// An UnknownTypeError says that a type's size does not follow from its name.
-type UnknownTypeError struct{ Type string }
-
-func (e *UnknownTypeError) Error() string {
-	return fmt.Sprintf("unknown instance type %q", e.Type)
-}
 
 // memoryPerCPU is the GiB of memory for each vCPU, by the letters with which an
 // ECS family begins. See "Instance families" in the ECS documentation: c is
@@ -95,7 +57,7 @@ var gpuInstances = map[string]Instance{
 // *UnknownTypeError if the size does not follow from the name.
 func ECS(instanceType string) (Instance, error) {
 	if i, ok := gpuInstances[instanceType]; ok {
-		i.Type, i.Arch = instanceType, "amd64"
+		i.Type, i.Arch, i.rates = instanceType, "amd64", alibabaRates
 		return i, nil
 	}
 	p := strings.Split(instanceType, ".")
@@ -107,7 +69,7 @@ func ECS(instanceType string) (Instance, error) {
 	if cpu == 0 || gib == 0 {
 		return Instance{}, &UnknownTypeError{Type: instanceType}
 	}
-	return Instance{Type: instanceType, Arch: arch, CPU: cpu, MemoryGiB: cpu * gib}, nil
+	return Instance{Type: instanceType, Arch: arch, CPU: cpu, MemoryGiB: cpu * gib, rates: alibabaRates}, nil
 }
 
 // cpus returns the vCPUs of a size, or 0 if it is unknown. Sizes below large
@@ -151,16 +113,4 @@ func perCPU(f string) (gib int64, arch string) {
 		arch = "arm64"
 	}
 	return memoryPerCPU[m[1]], arch
-}
-
-// Capacity returns the nominal resources of the machine.
-func (i Instance) Capacity() corev1.ResourceList {
-	l := corev1.ResourceList{
-		corev1.ResourceCPU:    *resource.NewQuantity(i.CPU, resource.DecimalSI),
-		corev1.ResourceMemory: *resource.NewQuantity(i.MemoryGiB<<30, resource.BinarySI),
-	}
-	if i.GPUs > 0 {
-		l[ResourceGPU] = *resource.NewQuantity(i.GPUs, resource.DecimalSI)
-	}
-	return l
 }

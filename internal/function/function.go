@@ -55,6 +55,7 @@ func New(log logging.Logger) *Function {
 		log: log,
 		composers: map[schema.GroupKind]composer{
 			{Group: platformv1alpha1.Group, Kind: "RegionPool"}: composeRegionPool,
+			{Group: platformv1alpha1.Group, Kind: "Burst"}:      composeBurst,
 		},
 	}
 }
@@ -150,6 +151,9 @@ type output struct {
 	rsp     *fnv1.RunFunctionResponse
 	desired map[resource.Name]*resource.DesiredComposed
 	status  any
+	// unready says that the claim is not Ready even if all that it is composed of
+	// is.
+	unready bool
 }
 
 // compose adds a resource to the desired state.
@@ -177,15 +181,30 @@ func (o *output) event(reason, message string) {
 // require asks core for all resources of a kind with the labels in the
 // namespace. Core runs the function again with the answer.
 func (o *output) require(name string, gvk schema.GroupVersionKind, namespace string, labels map[string]string) {
-	if o.rsp.GetRequirements() == nil {
-		o.rsp.Requirements = &fnv1.Requirements{Resources: map[string]*fnv1.ResourceSelector{}}
-	}
-	o.rsp.Requirements.Resources[name] = &fnv1.ResourceSelector{
+	o.ask(name, &fnv1.ResourceSelector{
 		ApiVersion: gvk.GroupVersion().String(),
 		Kind:       gvk.Kind,
 		Namespace:  &namespace,
 		Match:      &fnv1.ResourceSelector_MatchLabels{MatchLabels: &fnv1.MatchLabels{Labels: labels}},
+	})
+}
+
+// requireName asks core for one resource. If it does not exist, the answer is
+// empty.
+func (o *output) requireName(name string, gvk schema.GroupVersionKind, namespace, resource string) {
+	o.ask(name, &fnv1.ResourceSelector{
+		ApiVersion: gvk.GroupVersion().String(),
+		Kind:       gvk.Kind,
+		Namespace:  &namespace,
+		Match:      &fnv1.ResourceSelector_MatchName{MatchName: resource},
+	})
+}
+
+func (o *output) ask(name string, s *fnv1.ResourceSelector) {
+	if o.rsp.GetRequirements() == nil {
+		o.rsp.Requirements = &fnv1.Requirements{Resources: map[string]*fnv1.ResourceSelector{}}
 	}
+	o.rsp.Requirements.Resources[name] = s
 }
 
 // flush writes the desired state into the response. It keeps what earlier steps
@@ -208,6 +227,9 @@ func (o *output) flush(req *fnv1.RunFunctionRequest, xr *composite.Unstructured)
 	}
 	dxr.Resource.SetAPIVersion(xr.GetAPIVersion())
 	dxr.Resource.SetKind(xr.GetKind())
+	if o.unready {
+		dxr.Ready = resource.ReadyFalse
+	}
 	b, err := json.Marshal(o.status)
 	if err != nil {
 		return errors.Wrap(err, "cannot marshal the status")

@@ -2,7 +2,7 @@ package function
 
 import (
 	"context"
-	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -10,13 +10,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/testing/protocmp"
-	"google.golang.org/protobuf/types/known/durationpb"
 	"sigs.k8s.io/yaml"
 
 	"github.com/crossplane/function-sdk-go/logging"
 	fnv1 "github.com/crossplane/function-sdk-go/proto/v1"
 	"github.com/crossplane/function-sdk-go/resource"
-	"github.com/crossplane/function-sdk-go/response"
 )
 
 const testClaim = `
@@ -329,6 +327,72 @@ func TestElastic(t *testing.T) {
 	}
 }
 
+const testClaimTKE = `
+apiVersion: platform.regionpool.io/v1alpha1
+kind: RegionPool
+metadata: {name: shanghai, namespace: platform, uid: claim-uid}
+spec:
+  federation: {providerConfigRef: {name: karmada}}
+  selfBuilt:
+  - {name: idc-a, kubeconfigSecretRef: {name: idc-a}}
+  elastic:
+  - name: tke
+    warm: true
+    providerConfigRef: {name: tencent}
+    tke: {region: ap-guangzhou, vpcId: vpc-1, subnetIds: [subnet-1]}
+    nodePools: [{name: general, instanceTypes: [S5.4XLARGE64], max: 50}]
+    virtualNodes: {maxPods: 100}
+  workloads: {matchLabels: {regionpool.io/pool: shanghai}}
+`
+
+func TestStock(t *testing.T) {
+	short := rented()
+	short["nodepool-ack-general"] = observedResource("ack.regionpool.io/v1alpha1", "NodePool", "shanghai-ack-general", `{}`,
+		`{conditions: [{type: CapacityAvailable, status: "False", reason: OutOfStock, message: "ecs.g7.4xlarge in cn-shanghai-b"}]}`)
+	plan := observedResource("federation.regionpool.io/v1alpha1", "CapacityPlan", "shanghai", `{forProvider: {members: []}}`,
+		`{conditions: [{type: OfferingsAvailable, status: "False", message: "ack-general: OutOfStock of ecs.g7.4xlarge\nack-spot: no such zone\nPrices are of 2026-01-01 00:00 UTC"}]}`)
+	cases := map[string]struct {
+		reason   string
+		observed map[string]*fnv1.Resource
+		want     string
+	}{
+		"Available": {reason: "Nothing is short.", observed: rented(), want: "CapacityAvailable=TRUE/Available"},
+		"NodePool":  {reason: "A node pool says what is short.", observed: short, want: "CapacityAvailable=FALSE/Short: spec.elastic[0] (ack): NodePool shanghai-ack-general: ecs.g7.4xlarge in cn-shanghai-b"},
+		"Plan":      {reason: "The plan knows of all offerings, and what it says of prices is no trouble.", observed: with(maps.Clone(short), "capacity-plan", plan), want: "CapacityAvailable=FALSE/Short: ack-general: OutOfStock of ecs.g7.4xlarge; ack-spot: no such zone"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			rsp := run(t, &fnv1.RunFunctionRequest{Observed: &fnv1.State{Composite: object(testClaim), Resources: tc.observed}})
+			if diff := cmp.Diff([]string{tc.want}, tell(rsp, conditionCapacityAvailable).Conditions); diff != "" {
+				t.Errorf("\nReason: %s\nRunFunction(...): -want, +got:\n%s", tc.reason, diff)
+			}
+		})
+	}
+}
+
+// TestTKE composes a cluster in TKE with all that belongs to it.
+func TestTKE(t *testing.T) {
+	rsp := run(t, &fnv1.RunFunctionRequest{Observed: &fnv1.State{Composite: object(testClaimTKE)}})
+	want := []string{"capacity-plan", "member-idc-a", "member-tke", "placement-policy", "tke-cluster-tke", "tke-nodepool-tke-general", "tke-virtualnodepool-tke-virtual"}
+	if diff := cmp.Diff(want, sortedKeys(rsp.GetDesired().GetResources())); diff != "" {
+		t.Errorf("RunFunction(...): -want, +got:\n%s", diff)
+	}
+	for _, r := range []string{requireTKENodePools, requireVirtualNodePools} {
+		if rsp.GetRequirements().GetResources()[r] == nil {
+			t.Errorf("RunFunction(...): requirement %q is missing", r)
+		}
+	}
+	if rsp.GetRequirements().GetResources()[requireNodePools] != nil {
+		t.Errorf("RunFunction(...): requires the node pools of a cloud that is not used")
+	}
+	// A cluster that moves to the other cloud under its name is another resource:
+	// core would forget the old one.
+	rsp = run(t, &fnv1.RunFunctionRequest{Observed: &fnv1.State{Composite: object(testClaimTKE), Resources: map[string]*fnv1.Resource{"cluster-tke": rented()["cluster-ack"]}}})
+	if _, ok := rsp.GetDesired().GetResources()["cluster-tke"]; ok {
+		t.Errorf("RunFunction(...): the cluster of the other cloud is kept")
+	}
+}
+
 func deterministic(t *testing.T, m proto.Message) []byte {
 	t.Helper()
 	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
@@ -336,169 +400,6 @@ func deterministic(t *testing.T, m proto.Message) []byte {
 		t.Fatal(err)
 	}
 	return b
-}
-
-func TestLeaving(t *testing.T) {
-	plan := observedResource("federation.regionpool.io/v1alpha1", "CapacityPlan", "shanghai", `
-  forProvider:
-    members: [{name: idc-a}, {name: ack, tier: 1, elastic: true}, {name: old, tier: 2, elastic: true, warm: true}]
-    offerings:
-    - {name: ack-general, member: ack, allocatable: {cpu: "1"}, hourlyPrice: "1", max: 5}
-    - {name: ack-gone, member: ack, allocatable: {cpu: "1"}, hourlyPrice: "1", min: 1, max: 5}
-    - {name: old-a, member: old, allocatable: {cpu: "1"}, hourlyPrice: "1", max: 5}
-`, `{`+conditionsReady+`, atProvider: {phase: Home}}`)
-	foreign := observedMember("old", `{tier: Elastic}`)
-	foreign.GetResource().GetFields()["metadata"].GetStructValue().GetFields()["ownerReferences"] =
-		object(`{l: [{apiVersion: a/v1, kind: RegionPool, name: shanghai, uid: another, controller: true}]}`).GetResource().GetFields()["l"]
-
-	type want struct {
-		Members   []string
-		Offerings []string
-		Tiers     []string
-		TTL       *durationpb.Duration
-	}
-	none := want{Members: []string{"idc-a", "ack"}, Offerings: []string{"ack-general/50"}, Tiers: []string{"self-built=idc-a", "ack=ack"}, TTL: durationpb.New(response.DefaultTTL)}
-	unplanned := none
-	unplanned.TTL = durationpb.New(unsettledTTL)
-	cases := map[string]struct {
-		reason   string
-		observed map[string]*fnv1.Resource
-		required map[string]*fnv1.Resources
-		want     want
-	}{
-		"Nothing": {
-			reason:   "Nothing is leaving.",
-			observed: map[string]*fnv1.Resource{"capacity-plan": plan},
-			required: map[string]*fnv1.Resources{requireMembers: {}, requireNodePools: {}},
-			want:     none,
-		},
-		"NotPlanned": {
-			reason:   "A claim without a plan is looked at again soon.",
-			required: map[string]*fnv1.Resources{requireMembers: {}, requireNodePools: {}},
-			want:     unplanned,
-		},
-		"Unresolved": {
-			reason:   "Before core has answered, what the plan lists counts as existing.",
-			observed: map[string]*fnv1.Resource{"capacity-plan": plan},
-			want: want{
-				Members:   []string{"idc-a", "ack", "old"},
-				Offerings: []string{"ack-general/50", "ack-gone/0", "old-a/0"},
-				Tiers:     []string{"self-built=idc-a", "ack=ack", "old=old"},
-				TTL:       durationpb.New(unsettledTTL),
-			},
-		},
-		"MemberLeaving": {
-			reason:   "A member is listed while its Member exists, and its offerings with it.",
-			observed: map[string]*fnv1.Resource{"capacity-plan": plan},
-			required: map[string]*fnv1.Resources{
-				requireMembers:   {Items: []*fnv1.Resource{observedMember("old", `{tier: Elastic}`), observedMember("ack", `{tier: Elastic}`)}},
-				requireNodePools: {},
-			},
-			want: want{
-				Members:   []string{"idc-a", "ack", "old"},
-				Offerings: []string{"ack-general/50", "old-a/0"},
-				Tiers:     []string{"self-built=idc-a", "ack=ack", "old=old"},
-				TTL:       durationpb.New(unsettledTTL),
-			},
-		},
-		"NodePoolLeaving": {
-			reason:   "An offering is listed while its NodePool exists.",
-			observed: map[string]*fnv1.Resource{"capacity-plan": plan},
-			required: map[string]*fnv1.Resources{
-				requireMembers:   {},
-				requireNodePools: {Items: []*fnv1.Resource{observedResource("ack.regionpool.io/v1alpha1", "NodePool", "shanghai-ack-gone", `{forProvider: {sizeFrom: {offering: ack-gone}}}`, `{}`)}},
-			},
-			want: want{
-				Members:   []string{"idc-a", "ack"},
-				Offerings: []string{"ack-general/50", "ack-gone/0"},
-				Tiers:     []string{"self-built=idc-a", "ack=ack"},
-				TTL:       durationpb.New(unsettledTTL),
-			},
-		},
-		"PlanLost": {
-			reason:   "Without the plan the Members themselves tell.",
-			required: map[string]*fnv1.Resources{requireMembers: {Items: []*fnv1.Resource{observedMember("idc-z", `{tier: SelfBuilt}`), observedMember("old", `{tier: Elastic}`)}}, requireNodePools: {}},
-			want: want{
-				Members:   []string{"idc-a", "ack", "idc-z", "old"},
-				Offerings: []string{"ack-general/50"},
-				Tiers:     []string{"self-built=idc-a,idc-z", "ack=ack", "old=old"},
-				TTL:       durationpb.New(unsettledTTL),
-			},
-		},
-		"Foreign": {
-			reason:   "The Members of an earlier claim of this name are not ours.",
-			observed: map[string]*fnv1.Resource{"capacity-plan": plan},
-			required: map[string]*fnv1.Resources{requireMembers: {Items: []*fnv1.Resource{foreign}}, requireNodePools: {}},
-			want:     none,
-		},
-	}
-	for name, tc := range cases {
-		t.Run(name, func(t *testing.T) {
-			rsp := run(t, &fnv1.RunFunctionRequest{
-				Observed:          &fnv1.State{Composite: object(testClaim), Resources: tc.observed},
-				RequiredResources: tc.required,
-			})
-			got := want{TTL: rsp.GetMeta().GetTtl()}
-			p := forProvider(t, rsp, "capacity-plan")
-			for _, m := range p.Members {
-				got.Members = append(got.Members, m.Name)
-				if m.Warm {
-					t.Errorf("\nReason: %s\nRunFunction(...): %s is warm", tc.reason, m.Name)
-				}
-			}
-			for _, o := range p.Offerings {
-				got.Offerings = append(got.Offerings, o.Name+"/"+o.Max.String())
-			}
-			for _, ti := range forProvider(t, rsp, "placement-policy").Tiers {
-				got.Tiers = append(got.Tiers, ti.Name+"="+strings.Join(ti.Members, ","))
-			}
-			if diff := cmp.Diff(tc.want, got, protocmp.Transform()); diff != "" {
-				t.Errorf("\nReason: %s\nRunFunction(...): -want, +got:\n%s", tc.reason, diff)
-			}
-			for _, r := range []string{requireMembers, requireNodePools} {
-				if got := rsp.GetRequirements().GetResources()[r].GetMatchLabels().GetLabels()[LabelClaim]; got != "shanghai" {
-					t.Errorf("\nReason: %s\nRunFunction(...): requirement %q is missing", tc.reason, r)
-				}
-			}
-		})
-	}
-}
-
-// parameters are the parts of plan and policy that TestLeaving looks at.
-type parameters struct {
-	Members []struct {
-		Name string `json:"name"`
-		Warm bool   `json:"warm"`
-	} `json:"members"`
-	Offerings []struct {
-		Name string      `json:"name"`
-		Max  json.Number `json:"max"`
-	} `json:"offerings"`
-	Tiers []struct {
-		Name    string   `json:"name"`
-		Members []string `json:"members"`
-	} `json:"tiers"`
-}
-
-func forProvider(t *testing.T, rsp *fnv1.RunFunctionResponse, name string) parameters {
-	t.Helper()
-	b, err := rsp.GetDesired().GetResources()[name].GetResource().MarshalJSON()
-	if err != nil {
-		t.Fatal(err)
-	}
-	o := struct {
-		Spec struct {
-			ForProvider json.RawMessage `json:"forProvider"`
-		} `json:"spec"`
-	}{}
-	if err := json.Unmarshal(b, &o); err != nil {
-		t.Fatal(err)
-	}
-	p := parameters{}
-	if err := json.Unmarshal(o.Spec.ForProvider, &p); err != nil {
-		t.Fatal(err)
-	}
-	return p
 }
 
 func TestPhase(t *testing.T) {

@@ -39,8 +39,11 @@ const (
 type regionPool struct {
 	in    *input
 	claim *platformv1alpha1.RegionPool
-	// plan is nil if it is not observed.
-	plan *federationv1alpha1.CapacityPlan
+	tenant
+	word
+	// clusters that are elastic, with virtual nodes that it no longer has
+	// but that are still in use.
+	clusters []platformv1alpha1.ElasticCluster
 }
 
 // composeRegionPool composes PlacementPolicy, CapacityPlan and the self-built
@@ -55,7 +58,18 @@ func composeRegionPool(in *input, out *output) error {
 	if err != nil {
 		return err
 	}
-	p.plan = plan
+	p.tenant, p.word = poolTenant(p.claim), word{plan: plan}
+	l := listingOf(p.claim, plan)
+	for _, e := range p.claim.Spec.Elastic {
+		v, err := p.lingering(in, e, l.wasOfferings)
+		if err != nil {
+			return err
+		}
+		if v != nil {
+			e.VirtualNodes = v
+		}
+		p.clusters = append(p.clusters, e)
+	}
 
 	// What is observed is told even if the spec cannot be composed: core would
 	// set every condition that is missing to Unknown.
@@ -68,27 +82,27 @@ func composeRegionPool(in *input, out *output) error {
 	}
 	condition(out, conditionOfferingsValid, corev1.ConditionTrue, "Valid", "")
 
-	requireLeaving(p.claim, out)
-	l, err := findLeaving(p.claim, in, plan)
+	requireLeaving(in, out, p.claim.Spec.Elastic, l.wasOfferings)
+	goes, err := findLeaving(in, l)
 	if err != nil {
 		return err
 	}
-	if !p.settled() || !l.none() {
+	if !p.settled() || !goes.none() {
 		out.rsp.GetMeta().Ttl = durationpb.New(unsettledTTL)
 	}
 
-	if err := out.compose(namePolicy, placementPolicy(p.claim, l), p.ready(namePolicy)); err != nil {
+	if err := out.compose(namePolicy, p.placementPolicy(p.claim, goes), p.in.ready(namePolicy)); err != nil {
 		return err
 	}
 	// Without fleet nobody answers the plan; it must not hold the claim then.
-	planReady := p.ready(namePlan) || p.claim.Spec.Mode == federationv1alpha1.ModeOverflow
-	if err := out.compose(namePlan, capacityPlan(p.claim, offers, l), planReady); err != nil {
+	planReady := p.in.ready(namePlan) || p.claim.Spec.Mode == federationv1alpha1.ModeOverflow
+	if err := out.compose(namePlan, p.capacityPlan(p.claim, offers, goes), planReady); err != nil {
 		return err
 	}
 	if err := p.composeSelfBuilt(out); err != nil {
 		return err
 	}
-	for _, e := range p.claim.Spec.Elastic {
+	for _, e := range p.clusters {
 		if err := p.composeElastic(out, e); err != nil {
 			return err
 		}
@@ -107,7 +121,7 @@ func (p *regionPool) settled() bool {
 		return false
 	}
 	for n := range p.in.observed {
-		if !p.ready(n) {
+		if !p.in.ready(n) {
 			return false
 		}
 	}
@@ -125,7 +139,7 @@ func (p *regionPool) settled() bool {
 func (p *regionPool) composeSelfBuilt(out *output) error {
 	for _, s := range p.claim.Spec.SelfBuilt {
 		n := nameMember(s.Name)
-		if err := out.compose(n, selfBuiltMember(p.claim, s), p.ready(n)); err != nil {
+		if err := out.compose(n, p.selfBuiltMember(s), p.in.ready(n)); err != nil {
 			return err
 		}
 	}
@@ -145,14 +159,14 @@ func (p *regionPool) composeSelfBuilt(out *output) error {
 			continue
 		}
 		d := &federationv1alpha1.Member{
-			ObjectMeta: objectMeta(p.claim, m.GetName(), memberName(*m)),
+			ObjectMeta: p.objectMeta(m.GetName(), memberName(*m)),
 			Spec: federationv1alpha1.MemberSpec{
 				ManagedResourceSpec: managedSpec(p.claim.Spec.Federation.ProviderConfigRef),
 				ForProvider:         m.Spec.ForProvider,
 			},
 		}
 		d.Spec.ForProvider.OnLeave = federationv1alpha1.LeaveDrain
-		if err := out.compose(n, d, p.ready(n)); err != nil {
+		if err := out.compose(n, d, p.in.ready(n)); err != nil {
 			return err
 		}
 	}
@@ -166,7 +180,7 @@ func (p *regionPool) names(n resource.Name) bool {
 }
 
 func (p *regionPool) composeElastic(out *output, e platformv1alpha1.ElasticCluster) error {
-	exists := p.exists(e)
+	exists := p.in.exists(e)
 	compose, why := p.verdict(e, exists)
 	switch {
 	case compose && !exists:
@@ -178,112 +192,27 @@ func (p *regionPool) composeElastic(out *output, e platformv1alpha1.ElasticClust
 		return nil
 	}
 
-	n := nameCluster(e.Name)
-	if err := out.compose(n, ackCluster(p.claim, e), p.ready(n)); err != nil {
-		return err
-	}
-	for _, np := range e.NodePools {
-		n := nameNodePool(offeringName(e.Name, np.Name))
-		if err := out.compose(n, ackNodePool(p.claim, e, np), p.ready(n)); err != nil {
+	for _, part := range p.elastic(e) {
+		if err := out.compose(part.name, part.object, p.in.ready(part.name)); err != nil {
 			return err
 		}
 	}
-	n = nameMember(e.Name)
-	return out.compose(n, elasticMember(p.claim, e), p.ready(n))
+	return nil
 }
 
 // exists says whether anything of the elastic cluster is observed.
-func (p *regionPool) exists(e platformv1alpha1.ElasticCluster) bool {
+func (in *input) exists(e platformv1alpha1.ElasticCluster) bool {
 	for _, n := range elasticNames(e) {
-		if _, ok := p.in.observed[n]; ok {
+		if _, ok := in.observed[n]; ok {
 			return true
 		}
 	}
 	return false
 }
 
-// elasticNames are the names of everything an elastic cluster is composed of.
-func elasticNames(e platformv1alpha1.ElasticCluster) []resource.Name {
-	ns := []resource.Name{nameCluster(e.Name)}
-	for _, np := range e.NodePools {
-		ns = append(ns, nameNodePool(offeringName(e.Name, np.Name)))
-	}
-	return append(ns, nameMember(e.Name))
-}
-
-// verdict says whether an elastic cluster is composed, and why. To start one
-// needs a word of the fleet or of the claim. To drop one needs a word of the
-// fleet that is plain and current: silence, a status that may be of an earlier
-// spec, and a status that contradicts itself all keep it.
-func (p *regionPool) verdict(e platformv1alpha1.ElasticCluster, exists bool) (compose bool, why string) {
-	if e.Warm {
-		return true, "the claim keeps it warm"
-	}
-	for _, np := range e.NodePools {
-		if np.Min > 0 {
-			return true, fmt.Sprintf("node pool %s has min %d", np.Name, np.Min)
-		}
-	}
-	m, ok := p.planned(e.Name)
-	switch {
-	case ok && m.Wanted:
-		return true, orElse(m.Reason, "the plan wants it")
-	case !exists:
-		return false, "the plan does not want it"
-	case !ok:
-		return true, "it exists and the plan does not speak of it"
-	case !p.planCurrent():
-		return true, "it exists and the plan's status may be old"
-	case p.ordered(e) > 0:
-		return true, "it exists and the plan wants nodes of it"
-	default:
-		return false, orElse(m.Reason, "the plan does not want it")
-	}
-}
-
-// planned returns what the fleet says of a member.
-func (p *regionPool) planned(member string) (fleetv1alpha1.PlanMemberStatus, bool) {
-	if p.plan == nil {
-		return fleetv1alpha1.PlanMemberStatus{}, false
-	}
-	for _, m := range p.plan.Status.AtProvider.Members {
-		if m.Name == member {
-			return m, true
-		}
-	}
-	return fleetv1alpha1.PlanMemberStatus{}, false
-}
-
-// ordered returns the nodes the fleet wants of an elastic cluster.
-func (p *regionPool) ordered(e platformv1alpha1.ElasticCluster) int32 {
-	var n int32
-	for _, o := range p.plan.Status.AtProvider.Offerings {
-		for _, np := range e.NodePools {
-			if o.Name == offeringName(e.Name, np.Name) {
-				n += o.Nodes
-			}
-		}
-	}
-	return n
-}
-
-// planCurrent says whether the plan's status answers its present spec, as far
-// as the host plane can know: the provider has synced this generation with the
-// workload plane. The generation in the status itself is that of the twin.
-func (p *regionPool) planCurrent() bool {
-	if p.plan == nil || p.plan.GetDeletionTimestamp() != nil {
-		return false
-	}
-	c := p.plan.GetCondition(xpv2.TypeSynced)
-	if c.Status != corev1.ConditionTrue {
-		return false
-	}
-	return c.ObservedGeneration == 0 || c.ObservedGeneration >= p.plan.GetGeneration()
-}
-
 // ready says whether a composed resource is observed to be Ready.
-func (p *regionPool) ready(n resource.Name) bool {
-	o, ok := p.in.observed[n]
+func (in *input) ready(n resource.Name) bool {
+	o, ok := in.observed[n]
 	return ok && o.Resource.GetCondition(xpv2.TypeReady).Status == corev1.ConditionTrue
 }
 

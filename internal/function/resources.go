@@ -3,14 +3,12 @@ package function
 import (
 	"cmp"
 
-	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
-	"github.com/crossplane/crossplane-runtime/v2/pkg/meta"
 	xpv2 "github.com/crossplane/crossplane/apis/v2/core/v2"
 
-	ackv1alpha1 "regionpool.io/provider-regionpool/apis/ack/v1alpha1"
 	federationv1alpha1 "regionpool.io/provider-regionpool/apis/federation/v1alpha1"
 	fleetv1alpha1 "regionpool.io/provider-regionpool/apis/fleet/v1alpha1"
 	platformv1alpha1 "regionpool.io/provider-regionpool/apis/platform/v1alpha1"
@@ -21,23 +19,8 @@ import (
 // another.
 const kubeconfigKey = xpv2.CredentialsSecretKubeconfigKey
 
-// providerAlibaba is what Karmada shows as the provider of an ACK cluster.
-const providerAlibaba = "alibabacloud"
-
 // tierSelfBuilt is the name of the tier that is filled first.
 const tierSelfBuilt = "self-built"
-
-func objectMeta(c *platformv1alpha1.RegionPool, name, externalName string) metav1.ObjectMeta {
-	m := metav1.ObjectMeta{
-		Name:      name,
-		Namespace: c.GetNamespace(),
-		Labels:    map[string]string{LabelClaim: c.GetName()},
-	}
-	if externalName != "" {
-		m.Annotations = map[string]string{meta.AnnotationKeyExternalName: externalName}
-	}
-	return m
-}
 
 func managedSpec(ref platformv1alpha1.ProviderConfigReference) xpv2.ManagedResourceSpec {
 	return xpv2.ManagedResourceSpec{
@@ -48,7 +31,7 @@ func managedSpec(ref platformv1alpha1.ProviderConfigReference) xpv2.ManagedResou
 	}
 }
 
-func placementPolicy(c *platformv1alpha1.RegionPool, l leaving) *federationv1alpha1.PlacementPolicy {
+func (t tenant) placementPolicy(c *platformv1alpha1.RegionPool, l leaving) *federationv1alpha1.PlacementPolicy {
 	own := federationv1alpha1.PlacementTier{Name: tierSelfBuilt}
 	for _, s := range c.Spec.SelfBuilt {
 		own.Members = append(own.Members, s.Name)
@@ -65,11 +48,11 @@ func placementPolicy(c *platformv1alpha1.RegionPool, l leaving) *federationv1alp
 		own.Members = append(own.Members, m.Name)
 	}
 	return &federationv1alpha1.PlacementPolicy{
-		ObjectMeta: objectMeta(c, c.GetName(), poolName(c)),
+		ObjectMeta: t.objectMeta(t.planName, t.pool),
 		Spec: federationv1alpha1.PlacementPolicySpec{
-			ManagedResourceSpec: managedSpec(c.Spec.Federation.ProviderConfigRef),
+			ManagedResourceSpec: managedSpec(t.federation),
 			ForProvider: federationv1alpha1.PlacementPolicyParameters{
-				Pool:      poolName(c),
+				Pool:      t.pool,
 				Mode:      cmp.Or(c.Spec.Mode, federationv1alpha1.ModeSimulated),
 				Workloads: metav1.LabelSelector{MatchLabels: c.Spec.Workloads.MatchLabels},
 				Tiers:     append([]federationv1alpha1.PlacementTier{own}, rented...),
@@ -78,7 +61,7 @@ func placementPolicy(c *platformv1alpha1.RegionPool, l leaving) *federationv1alp
 	}
 }
 
-func capacityPlan(c *platformv1alpha1.RegionPool, offerings []fleetv1alpha1.Offering, l leaving) *federationv1alpha1.CapacityPlan {
+func (t tenant) capacityPlan(c *platformv1alpha1.RegionPool, offerings []fleetv1alpha1.Offering, l leaving) *federationv1alpha1.CapacityPlan {
 	spec := fleetv1alpha1.CapacityPlanSpec{
 		Limits: fleetv1alpha1.PlanLimits{
 			Nodes:      c.Spec.Limits.Nodes,
@@ -87,26 +70,48 @@ func capacityPlan(c *platformv1alpha1.RegionPool, offerings []fleetv1alpha1.Offe
 		},
 		ScaleDown: c.Spec.ScaleDown,
 		Offerings: append(offerings, l.offerings...),
+		Weights:   weights(c.Spec.Weights),
+		Overflow:  cmp.Or(c.Spec.Overflow, fleetv1alpha1.OverflowAlways),
 	}
 	for _, s := range c.Spec.SelfBuilt {
 		spec.Members = append(spec.Members, fleetv1alpha1.PlanMember{Name: s.Name})
 	}
 	for i, e := range c.Spec.Elastic {
-		spec.Members = append(spec.Members, fleetv1alpha1.PlanMember{
-			Name:       e.Name,
-			Tier:       elasticTier(i),
-			Elastic:    true,
-			Warm:       e.Warm,
-			HourlyCost: ptr.To(catalogue.ACKControlPlanePrice(e.ACK.ClusterSpec)),
-		})
+		spec.Members = append(spec.Members, planMember(e, elasticTier(i)))
 	}
 	spec.Members = append(spec.Members, l.members...)
 	return &federationv1alpha1.CapacityPlan{
-		ObjectMeta: objectMeta(c, c.GetName(), poolName(c)),
+		ObjectMeta: t.objectMeta(t.planName, t.pool),
 		Spec: federationv1alpha1.CapacityPlanSpec{
-			ManagedResourceSpec: managedSpec(c.Spec.Federation.ProviderConfigRef),
+			ManagedResourceSpec: managedSpec(t.federation),
 			ForProvider:         federationv1alpha1.CapacityPlanParameters{CapacityPlanSpec: spec},
 		},
+	}
+}
+
+// planMember is an elastic cluster as the planner sees it.
+func planMember(e platformv1alpha1.ElasticCluster, tier int32) fleetv1alpha1.PlanMember {
+	m := fleetv1alpha1.PlanMember{Name: e.Name, Tier: tier, Elastic: true, Warm: e.Warm}
+	switch {
+	case e.ACK != nil:
+		m.HourlyCost = ptr.To(catalogue.ACKControlPlanePrice(e.ACK.ClusterSpec))
+	case e.TKE != nil:
+		m.HourlyCost = ptr.To(catalogue.TKEControlPlanePrice(cmp.Or(e.TKE.Level, defaultLevel)))
+	}
+	return m
+}
+
+// weights with the defaults of the schema. A quantity that was never set has no
+// format, other than one that is 0.
+func weights(w fleetv1alpha1.Weights) fleetv1alpha1.Weights {
+	or := func(q resource.Quantity, fallback string) resource.Quantity {
+		if q.Format == "" {
+			return resource.MustParse(fallback)
+		}
+		return q
+	}
+	return fleetv1alpha1.Weights{
+		Price: or(w.Price, "1"), Wait: or(w.Wait, "0"), Interruption: or(w.Interruption, "0.25"), Spread: or(w.Spread, "0"),
 	}
 }
 
@@ -114,90 +119,20 @@ func capacityPlan(c *platformv1alpha1.RegionPool, offerings []fleetv1alpha1.Offe
 // of its own, so that replicas gather on few clusters and the others can go.
 func elasticTier(i int) int32 { return int32(i) + 1 }
 
-func selfBuiltMember(c *platformv1alpha1.RegionPool, s platformv1alpha1.SelfBuiltCluster) *federationv1alpha1.Member {
+func (t tenant) selfBuiltMember(s platformv1alpha1.SelfBuiltCluster) *federationv1alpha1.Member {
 	ref := s.KubeconfigSecretRef
 	ref.Key = cmp.Or(ref.Key, kubeconfigKey)
 	return &federationv1alpha1.Member{
-		ObjectMeta: objectMeta(c, objectName(c, s.Name), s.Name),
+		ObjectMeta: t.objectMeta(t.objectName(s.Name), s.Name),
 		Spec: federationv1alpha1.MemberSpec{
-			ManagedResourceSpec: managedSpec(c.Spec.Federation.ProviderConfigRef),
+			ManagedResourceSpec: managedSpec(t.federation),
 			ForProvider: federationv1alpha1.MemberParameters{
 				KubeconfigSecretRef: &ref,
-				Pool:                poolName(c),
+				Pool:                t.pool,
 				Tier:                federationv1alpha1.TierSelfBuilt,
 				// When the whole claim goes there is nowhere to move to: what
 				// runs at home stays.
 				OnLeave: federationv1alpha1.LeaveRetain,
-			},
-		},
-	}
-}
-
-func elasticMember(c *platformv1alpha1.RegionPool, e platformv1alpha1.ElasticCluster) *federationv1alpha1.Member {
-	return &federationv1alpha1.Member{
-		ObjectMeta: objectMeta(c, objectName(c, e.Name), e.Name),
-		Spec: federationv1alpha1.MemberSpec{
-			ManagedResourceSpec: managedSpec(c.Spec.Federation.ProviderConfigRef),
-			ForProvider: federationv1alpha1.MemberParameters{
-				ClusterRef: &federationv1alpha1.ClusterReference{
-					APIVersion: ackv1alpha1.SchemeGroupVersion.String(),
-					Kind:       ackv1alpha1.ClusterKind,
-					Name:       objectName(c, e.Name),
-				},
-				Pool:         poolName(c),
-				Tier:         federationv1alpha1.TierElastic,
-				Provider:     providerAlibaba,
-				Region:       e.ACK.Region,
-				OnLeave:      federationv1alpha1.LeaveDrain,
-				DrainTimeout: e.DrainTimeout,
-			},
-		},
-	}
-}
-
-// ackCluster has no external name: the cloud assigns it.
-func ackCluster(c *platformv1alpha1.RegionPool, e platformv1alpha1.ElasticCluster) *ackv1alpha1.Cluster {
-	spec := managedSpec(e.ProviderConfigRef)
-	spec.WriteConnectionSecretToReference = &xpv2.LocalSecretReference{Name: objectName(c, e.Name) + "-kubeconfig"}
-	cidr := e.ACK.ContainerCIDR
-	if cidr == nil && len(e.ACK.PodVSwitchIDs) == 0 {
-		cidr = ptr.To(defaultContainerCIDR)
-	}
-	p := ackv1alpha1.ClusterParameters{
-		Region:             e.ACK.Region,
-		VPCID:              e.ACK.VPCID,
-		VSwitchIDs:         e.ACK.VSwitchIDs,
-		PodVSwitchIDs:      e.ACK.PodVSwitchIDs,
-		ContainerCIDR:      cidr,
-		ServiceCIDR:        cmp.Or(e.ACK.ServiceCIDR, "172.19.0.0/20"),
-		NodeCIDRMask:       defaultNodeCIDRMask,
-		ClusterSpec:        cmp.Or(e.ACK.ClusterSpec, "ack.pro.small"),
-		KubernetesVersion:  e.ACK.KubernetesVersion,
-		DeletionProtection: e.ACK.DeletionProtection,
-	}
-	return &ackv1alpha1.Cluster{
-		ObjectMeta: objectMeta(c, objectName(c, e.Name), ""),
-		Spec:       ackv1alpha1.ClusterSpec{ManagedResourceSpec: spec, ForProvider: p},
-	}
-}
-
-func ackNodePool(c *platformv1alpha1.RegionPool, e platformv1alpha1.ElasticCluster, np platformv1alpha1.ElasticNodePool) *ackv1alpha1.NodePool {
-	o := offeringName(e.Name, np.Name)
-	return &ackv1alpha1.NodePool{
-		ObjectMeta: objectMeta(c, objectName(c, o), ""),
-		Spec: ackv1alpha1.NodePoolSpec{
-			ManagedResourceSpec: managedSpec(e.ProviderConfigRef),
-			ForProvider: ackv1alpha1.NodePoolParameters{
-				ClusterRef:    corev1.LocalObjectReference{Name: objectName(c, e.Name)},
-				InstanceTypes: np.InstanceTypes,
-				SizeFrom: &ackv1alpha1.SizeFrom{
-					CapacityPlanRef: corev1.LocalObjectReference{Name: c.GetName()},
-					Offering:        o,
-				},
-				Min:    np.Min,
-				Max:    np.Max,
-				Labels: nodeLabels(e, np),
-				Taints: np.Taints,
 			},
 		},
 	}

@@ -15,6 +15,7 @@ import (
 	federationv1alpha1 "regionpool.io/provider-regionpool/apis/federation/v1alpha1"
 	fleetv1alpha1 "regionpool.io/provider-regionpool/apis/fleet/v1alpha1"
 	platformv1alpha1 "regionpool.io/provider-regionpool/apis/platform/v1alpha1"
+	elasticv1alpha1 "regionpool.io/provider-regionpool/apis/v1alpha1"
 )
 
 // Conditions of a claim.
@@ -32,7 +33,14 @@ const (
 	// conditionElasticHealthy is False if something that was rented cannot be
 	// brought into its desired state.
 	conditionElasticHealthy = "ElasticHealthy"
+	// conditionCapacityAvailable is False while a cloud does not deliver what was
+	// ordered.
+	conditionCapacityAvailable = string(elasticv1alpha1.TypeCapacityAvailable)
 )
+
+// typeOfferingsAvailable is the condition of a CapacityPlan with a line for each
+// offering that its cloud does not deliver.
+const typeOfferingsAvailable xpv2.ConditionType = "OfferingsAvailable"
 
 // Phases beside those of the fleet.
 const (
@@ -75,8 +83,8 @@ func (p *regionPool) reportObserved(out *output) {
 func (p *regionPool) reportMembers(out *output) {
 	var missing []string
 	for i, s := range p.claim.Spec.SelfBuilt {
-		if n := nameMember(s.Name); !p.ready(n) {
-			missing = append(missing, fmt.Sprintf("%s (%s): %s", field.NewPath("spec", "selfBuilt").Index(i), s.Name, p.trouble(n)))
+		if n := nameMember(s.Name); !p.in.ready(n) {
+			missing = append(missing, fmt.Sprintf("%s (%s): %s", field.NewPath("spec", "selfBuilt").Index(i), s.Name, p.in.trouble(n)))
 		}
 	}
 	if len(missing) == 0 {
@@ -87,11 +95,11 @@ func (p *regionPool) reportMembers(out *output) {
 }
 
 func (p *regionPool) reportPlacement(out *output) {
-	if p.ready(namePolicy) {
+	if p.in.ready(namePolicy) {
 		condition(out, conditionPlacementReady, corev1.ConditionTrue, "Ready", "")
 		return
 	}
-	condition(out, conditionPlacementReady, corev1.ConditionFalse, "NotReady", "spec.federation: "+p.trouble(namePolicy))
+	condition(out, conditionPlacementReady, corev1.ConditionFalse, "NotReady", "spec.federation: "+p.in.trouble(namePolicy))
 }
 
 func (p *regionPool) reportCapacity(out *output) {
@@ -105,23 +113,38 @@ func (p *regionPool) reportCapacity(out *output) {
 		condition(out, conditionCapacitySufficient, corev1.ConditionUnknown, "NotPlanned", "In mode Overflow no fleet counts replicas")
 		return
 	}
-	condition(out, conditionCapacitySufficient, corev1.ConditionUnknown, "NotPlanned", "The fleet has not spoken: "+p.trouble(namePlan))
+	condition(out, conditionCapacitySufficient, corev1.ConditionUnknown, "NotPlanned", "The fleet has not spoken: "+p.in.trouble(namePlan))
 }
 
 // reportElastic names what cannot be synced. What is merely not Ready yet is no
 // trouble: a cluster takes many minutes.
 func (p *regionPool) reportElastic(out *output) {
+	var parts []elasticPart
+	for i, e := range p.clusters {
+		parts = append(parts, elasticPart{at: field.NewPath("spec", "elastic").Index(i), cluster: e})
+	}
+	p.in.reportElastic(out, parts)
+	p.in.reportStock(out, p.word, parts)
+}
+
+// An elasticPart is where an elastic cluster stands in a claim.
+type elasticPart struct {
+	at      *field.Path
+	cluster platformv1alpha1.ElasticCluster
+}
+
+func (in *input) reportElastic(out *output, parts []elasticPart) {
 	var bad []string
 	rented := false
-	for i, e := range p.claim.Spec.Elastic {
-		for _, n := range elasticNames(e) {
-			o, ok := p.in.observed[n]
+	for _, p := range parts {
+		for _, n := range elasticNames(p.cluster) {
+			o, ok := in.observed[n]
 			if !ok {
 				continue
 			}
 			rented = true
 			if c := o.Resource.GetCondition(xpv2.TypeSynced); c.Status == corev1.ConditionFalse {
-				bad = append(bad, fmt.Sprintf("%s (%s): %s %s: %s", field.NewPath("spec", "elastic").Index(i), e.Name,
+				bad = append(bad, fmt.Sprintf("%s (%s): %s %s: %s", p.at, p.cluster.Name,
 					o.Resource.GetKind(), o.Resource.GetName(), oneLine(orElse(c.Message, string(c.Reason)))))
 			}
 		}
@@ -136,12 +159,64 @@ func (p *regionPool) reportElastic(out *output) {
 	}
 }
 
+// reportStock tells of offerings that the clouds do not deliver: no stock, no
+// quota, no such type or zone, no free address. The plan knows of all of them;
+// where it does not speak, the node pools do.
+func (in *input) reportStock(out *output, w word, parts []elasticPart) {
+	short := w.short()
+	if len(short) == 0 {
+		short = in.short(parts)
+	}
+	if len(short) > 0 {
+		condition(out, conditionCapacityAvailable, corev1.ConditionFalse, "Short", listed(short))
+		return
+	}
+	condition(out, conditionCapacityAvailable, corev1.ConditionTrue, "Available", "")
+}
+
+// short are the offerings that the plan says cannot be had.
+func (w word) short() []string {
+	if w.plan == nil {
+		return nil
+	}
+	c := w.plan.GetCondition(typeOfferingsAvailable)
+	if c.Status != corev1.ConditionFalse {
+		return nil
+	}
+	var out []string
+	for line := range strings.Lines(c.Message) {
+		// The age of prices is no trouble, and it changes.
+		if line = oneLine(line); line != "" && !strings.HasPrefix(line, "Prices are") {
+			out = append(out, line)
+		}
+	}
+	return out
+}
+
+// short are the node pools that say that the cloud does not fill them.
+func (in *input) short(parts []elasticPart) []string {
+	var out []string
+	for _, p := range parts {
+		for _, n := range elasticNames(p.cluster) {
+			o, ok := in.observed[n]
+			if !ok {
+				continue
+			}
+			if c := o.Resource.GetCondition(elasticv1alpha1.TypeCapacityAvailable); c.Status == corev1.ConditionFalse {
+				out = append(out, fmt.Sprintf("%s (%s): %s %s: %s", p.at, p.cluster.Name,
+					o.Resource.GetKind(), o.Resource.GetName(), oneLine(orElse(c.Message, string(c.Reason)))))
+			}
+		}
+	}
+	return out
+}
+
 // trouble says in one line why a composed resource is not Ready. While it is
 // merely being made it always says the same, for each change of the text is a
 // write of the claim.
-func (p *regionPool) trouble(n resource.Name) string {
+func (in *input) trouble(n resource.Name) string {
 	const young = "not ready yet"
-	o, ok := p.in.observed[n]
+	o, ok := in.observed[n]
 	if !ok {
 		return young
 	}
@@ -170,7 +245,7 @@ func (p *regionPool) reportRemovals(out *output) {
 // released says whether a resource belongs to an elastic cluster that the claim
 // still names: then its release was told already.
 func (p *regionPool) released(n resource.Name) bool {
-	for _, e := range p.claim.Spec.Elastic {
+	for _, e := range p.clusters {
 		for _, en := range elasticNames(e) {
 			if en == n {
 				return true
@@ -206,7 +281,7 @@ func (p *regionPool) status() platformv1alpha1.RegionPoolStatus {
 func (p *regionPool) phase() string {
 	joined := true
 	for _, s := range p.claim.Spec.SelfBuilt {
-		joined = joined && p.ready(nameMember(s.Name))
+		joined = joined && p.in.ready(nameMember(s.Name))
 	}
 	// A member that is lost for a while does not take the pool back to Joining:
 	// the condition tells of it.

@@ -26,43 +26,15 @@ type feed struct {
 	indexer  cache.Indexer
 	handlers []cache.ResourceEventHandler
 
-	base  *snapshot.Set
-	extra []snapshot.Object
+	base *snapshot.Set
 }
 
 func newFeed() *feed {
 	return &feed{indexer: cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc})}
 }
 
-// load makes the feed hold the base and, in the place of objects of the same
-// name or on top, the extra objects. It costs nothing if both are loaded.
-func (f *feed) load(base *snapshot.Set, extra []snapshot.Object) {
-	if f.base != base {
-		f.replace(base, extra)
-		return
-	}
-	keep := 0
-	for keep < len(f.extra) && keep < len(extra) && f.extra[keep] == extra[keep] {
-		keep++
-	}
-	for i := len(f.extra) - 1; i >= keep; i-- {
-		o := f.extra[i]
-		if b := base.Get(o.GetNamespace(), o.GetName()); b != nil {
-			f.put(b)
-		} else {
-			f.remove(o)
-		}
-	}
-	if keep < len(f.extra) {
-		// What stays may have been hidden by what went.
-		keep = 0
-	}
-	for _, o := range extra[keep:] {
-		f.put(o)
-	}
-	f.extra = append(f.extra[:0:0], extra...)
-}
-
+// replace makes the feed hold the base and, in the place of objects of the same
+// name or on top, the extra objects.
 func (f *feed) replace(base *snapshot.Set, extra []snapshot.Object) {
 	want := make(map[string]snapshot.Object, len(base.Items())+len(extra))
 	for _, o := range base.Items() {
@@ -80,7 +52,7 @@ func (f *feed) replace(base *snapshot.Set, extra []snapshot.Object) {
 	for _, o := range want {
 		f.put(o)
 	}
-	f.base, f.extra = base, append(f.extra[:0:0], extra...)
+	f.base = base
 }
 
 func key(o snapshot.Object) string {
@@ -155,6 +127,12 @@ func (f *feed) HasSynced() bool { return true }
 type feeds struct {
 	byKind  [snapshot.NumKinds]*feed
 	factory informers.SharedInformerFactory
+
+	// The extra objects that are loaded, with their serials, and those that a
+	// single pod had of its own.
+	extra   []snapshot.Object
+	serials []int64
+	own     []snapshot.Object
 }
 
 // fed are the kinds that plugins read.
@@ -186,17 +164,66 @@ func newFeeds() *feeds {
 	return fs
 }
 
-// load makes the feeds hold the supplied objects.
-func (fs *feeds) load(base *snapshot.Objects, extra []snapshot.Object) {
-	var byKind [snapshot.NumKinds][]snapshot.Object
-	for _, o := range extra {
-		if k, ok := snapshot.KindOf(o); ok {
-			byKind[k] = append(byKind[k], o)
+// load makes the feeds hold the objects of a fork, and those that a pod has of
+// its own. It costs what changed since the last load, nothing if nothing did.
+func (fs *feeds) load(f *snapshot.Fork, own []snapshot.Object) {
+	extra, serials := f.Extra(), f.ExtraSerials()
+	keep := min(len(serials), len(fs.serials))
+	for keep > 0 && serials[keep-1] != fs.serials[keep-1] {
+		keep--
+	}
+	var replaced [snapshot.NumKinds]bool
+	for k, fd := range fs.byKind {
+		if fd == nil {
+			continue
+		}
+		if base := f.Base().Objects().Set(snapshot.Kind(k)); fd.base != base {
+			fd.replace(base, ofKind(extra, snapshot.Kind(k)))
+			replaced[k] = true
 		}
 	}
-	for k, f := range fs.byKind {
-		if f != nil {
-			f.load(base.Set(snapshot.Kind(k)), byKind[k])
+	// What goes may have hidden another of its name.
+	for _, gone := range [][]snapshot.Object{fs.own, fs.extra[keep:]} {
+		for i := len(gone) - 1; i >= 0; i-- {
+			o := gone[i]
+			k, fd := fs.feedOf(o)
+			if fd == nil || replaced[k] {
+				continue
+			}
+			if now := f.Object(k, o.GetNamespace(), o.GetName()); now != nil {
+				fd.put(now)
+			} else {
+				fd.remove(o)
+			}
 		}
 	}
+	for _, come := range [][]snapshot.Object{extra[keep:], own} {
+		for _, o := range come {
+			if _, fd := fs.feedOf(o); fd != nil {
+				fd.put(o)
+			}
+		}
+	}
+	clear(fs.extra[keep:])
+	fs.extra = append(fs.extra[:keep], extra[keep:]...)
+	fs.serials = append(fs.serials[:keep], serials[keep:]...)
+	fs.own = own
+}
+
+func (fs *feeds) feedOf(o snapshot.Object) (snapshot.Kind, *feed) {
+	k, ok := snapshot.KindOf(o)
+	if !ok {
+		return k, nil
+	}
+	return k, fs.byKind[k]
+}
+
+func ofKind(objs []snapshot.Object, k snapshot.Kind) []snapshot.Object {
+	var out []snapshot.Object
+	for _, o := range objs {
+		if ok, _ := snapshot.KindOf(o); ok == k {
+			out = append(out, o)
+		}
+	}
+	return out
 }

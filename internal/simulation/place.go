@@ -95,7 +95,7 @@ func (e *engine) place(ctx context.Context, f *snapshot.Fork, pod *corev1.Pod, n
 		c := replica(pod, f.Serial())
 		own := ephemeralClaims(c)
 		if res.Placed == 0 || len(own) > 0 {
-			e.feeds.load(f.Base().Objects(), append(f.Extra()[:len(f.Extra()):len(f.Extra())], own...))
+			e.feeds.load(f, own)
 		}
 		node, err := r.step(ctx, c)
 		if err != nil {
@@ -421,25 +421,12 @@ func claimsAllocated(f *snapshot.Fork, pod *corev1.Pod) bool {
 		if c.ResourceClaimName == nil {
 			return false
 		}
-		claim, ok := object(f, snapshot.ResourceClaims, pod.Namespace, *c.ResourceClaimName).(*resourcev1.ResourceClaim)
+		claim, ok := f.Object(snapshot.ResourceClaims, pod.Namespace, *c.ResourceClaimName).(*resourcev1.ResourceClaim)
 		if !ok || claim.Status.Allocation == nil {
 			return false
 		}
 	}
 	return true
-}
-
-// object returns an object of the fork, or nil.
-func object(f *snapshot.Fork, k snapshot.Kind, namespace, name string) snapshot.Object {
-	extra := f.Extra()
-	for i := len(extra) - 1; i >= 0; i-- {
-		if o := extra[i]; o.GetName() == name && o.GetNamespace() == namespace {
-			if ek, _ := snapshot.KindOf(o); ek == k {
-				return o
-			}
-		}
-	}
-	return f.Base().Objects().Set(k).Get(namespace, name)
 }
 
 // ephemeralClaims returns the claims that the member's ephemeral volume
@@ -476,11 +463,11 @@ func controller(f *snapshot.Fork, pod *corev1.Pod) snapshot.Object {
 	sel := &metav1.LabelSelector{MatchLabels: pod.Labels}
 	switch ref.APIVersion + "/" + ref.Kind {
 	case "apps/v1/ReplicaSet":
-		if object(f, snapshot.ReplicaSets, pod.Namespace, ref.Name) == nil {
+		if f.Object(snapshot.ReplicaSets, pod.Namespace, ref.Name) == nil {
 			return &appsv1.ReplicaSet{ObjectMeta: meta, Spec: appsv1.ReplicaSetSpec{Selector: sel}}
 		}
 	case "apps/v1/StatefulSet":
-		if object(f, snapshot.StatefulSets, pod.Namespace, ref.Name) == nil {
+		if f.Object(snapshot.StatefulSets, pod.Namespace, ref.Name) == nil {
 			return &appsv1.StatefulSet{ObjectMeta: meta, Spec: appsv1.StatefulSetSpec{Selector: sel}}
 		}
 	}

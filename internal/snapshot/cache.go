@@ -155,9 +155,14 @@ func (c *content) setPod(p *corev1.Pod) bool {
 	counts := countsOf(p)
 	if old, ok := c.pods[p.UID]; ok {
 		if sameForScheduling(old.pod, p) {
-			// The pod on its NodeInfo is as good as the new one.
+			// The pod on its NodeInfo is as good as the new one for a scheduler,
+			// but not for who looks at the pods of a node.
+			steered := old.pod.Annotations[corev1.PodDeletionCost] != p.Annotations[corev1.PodDeletionCost]
 			old.pod = p
-			changed := old.counts != counts
+			changed := old.counts != counts || steered
+			if changed && p.Spec.NodeName != "" {
+				c.replacePod(p)
+			}
 			if changed {
 				c.count(old, -1)
 				old.counts = counts
@@ -182,6 +187,22 @@ func (c *content) setPod(p *corev1.Pod) bool {
 	}
 	c.entry(p.Spec.NodeName).info.AddPod(p)
 	return true
+}
+
+// replacePod puts a pod in the place of an older one that is the same for a
+// scheduler.
+func (c *content) replacePod(p *corev1.Pod) {
+	ni := c.entry(p.Spec.NodeName).info
+	for _, list := range [][]fwk.PodInfo{ni.Pods, ni.PodsWithAffinity, ni.PodsWithRequiredAntiAffinity} {
+		for i := range list {
+			if pi, ok := list[i].(*framework.PodInfo); ok && pi.Pod.UID == p.UID {
+				with := *pi
+				with.Pod = p
+				list[i] = &with
+				break
+			}
+		}
+	}
 }
 
 // deletePod forgets a pod. It reports whether it was known.

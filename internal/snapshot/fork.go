@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/klog/v2"
@@ -29,8 +30,11 @@ type Fork struct {
 	era     int64
 	nextEra int64
 
-	// extra objects, on top of those of the snapshot.
-	extra []Object
+	// extra objects, on top of those of the snapshot, a serial for each that no
+	// object of any fork had before, and where the objects of a name are.
+	extra   []Object
+	serials []int64
+	named   map[objectName][]int
 
 	journal []change
 	// depth is the number of marks that are neither committed nor outdated.
@@ -41,6 +45,15 @@ type Fork struct {
 	affinity, antiAffinity []fwk.NodeInfo
 	listed                 bool
 }
+
+// An objectName tells the objects of a fork apart.
+type objectName struct {
+	kind            Kind
+	namespace, name string
+}
+
+// extraSerial is the last serial that an extra object of any fork got.
+var extraSerial atomic.Int64
 
 // A change remembers what a change replaced.
 type change struct {
@@ -92,14 +105,36 @@ func (f *Fork) Serial() int64 {
 // must not be changed.
 func (f *Fork) Extra() []Object { return f.extra }
 
+// ExtraSerials returns a serial for each of Extra: two forks, or one at different
+// times, that have the same serial at the same place have the same objects up to
+// there. The slice must not be changed, and is good until the next change of the
+// fork.
+func (f *Fork) ExtraSerials() []int64 { return f.serials }
+
+// Object returns the object of the supplied name, the one that was added last
+// or that of the snapshot, or nil if there is none.
+func (f *Fork) Object(k Kind, namespace, name string) Object {
+	if at := f.named[objectName{k, namespace, name}]; len(at) > 0 {
+		return f.extra[at[len(at)-1]]
+	}
+	return f.base.Objects().Set(k).Get(namespace, name)
+}
+
 // AddObject adds an object other than a node or pod, for example the claim of a
 // pod that does not exist yet. Objects must not be changed once added. An error
 // says that it is of a type snapshots do not hold.
 func (f *Fork) AddObject(o Object) error {
-	if _, ok := KindOf(o); !ok {
+	k, ok := KindOf(o)
+	if !ok {
 		return fmt.Errorf("a snapshot does not hold objects of type %T", o)
 	}
+	if f.named == nil {
+		f.named = map[objectName][]int{}
+	}
+	n := objectName{k, o.GetNamespace(), o.GetName()}
+	f.named[n] = append(f.named[n], len(f.extra))
 	f.extra = append(f.extra, o)
+	f.serials = append(f.serials, extraSerial.Add(1))
 	return nil
 }
 
@@ -123,8 +158,20 @@ func (f *Fork) Revert(m Mark) {
 		*c = change{}
 	}
 	f.journal = f.journal[:m.journal]
-	// A later append must not write over an array that someone still reads.
-	f.extra = slices.Clip(f.extra[:m.extra])
+	for _, o := range f.extra[m.extra:] {
+		k, _ := KindOf(o)
+		n := objectName{k, o.GetNamespace(), o.GetName()}
+		if at := f.named[n]; len(at) > 1 {
+			f.named[n] = at[:len(at)-1]
+		} else {
+			delete(f.named, n)
+		}
+	}
+	if len(f.extra) > m.extra {
+		// A later append must not write over an array that someone still reads.
+		f.extra = slices.Clip(f.extra[:m.extra])
+		f.serials = f.serials[:m.extra]
+	}
 	f.listed = false
 	f.depth = m.depth
 	f.newEra()

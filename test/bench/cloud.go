@@ -10,7 +10,9 @@ import (
 	"net/http"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"regionpool.io/provider-regionpool/cluster/local/kube"
@@ -136,6 +138,18 @@ func (c sharedCluster) RemoveNode(ctx context.Context, name string) error {
 // What the benchmarks never ask for, since the provider drains by itself.
 
 func (c sharedCluster) SetNodeReady(context.Context, string, bool) error { return nil }
+
+func (c sharedCluster) AddVirtualNode(context.Context, backend.Node) error { return nil }
+
+func (c sharedCluster) SetPodStatus(context.Context, string, string, types.UID, corev1.PodStatus, ...backend.Event) error {
+	return nil
+}
+
+func (c sharedCluster) SetNodeCondition(context.Context, string, corev1.NodeCondition, backend.Event) error {
+	return nil
+}
+
+func (c sharedCluster) ChangeNode(context.Context, string, backend.Change) error { return nil }
 
 func (c sharedCluster) Drain(context.Context, string) (int, string, error) { return 0, "", nil }
 

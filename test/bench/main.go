@@ -62,6 +62,10 @@ var benchmarks = []benchmark{
 		goal: "ours is 0 in every case",
 	},
 	{
+		name: "burst", unit: "seconds", run: emergency,
+		goal: fmt.Sprintf("the next cloud is called within %g s, the first replica is Ready within %.1f s", maxNextCloudSeconds, maxFirstReplicaSeconds),
+	},
+	{
 		name: "exact", unit: "share of scenarios in which the simulation agrees with kube-scheduler", run: exactness,
 		goal: fmt.Sprintf("all of at least %d scenarios agree", minScenarios),
 	},

@@ -16,6 +16,7 @@ import (
 
 	ackv1alpha1 "regionpool.io/provider-regionpool/apis/ack/v1alpha1"
 	platformv1alpha1 "regionpool.io/provider-regionpool/apis/platform/v1alpha1"
+	elasticv1alpha1 "regionpool.io/provider-regionpool/apis/v1alpha1"
 	"regionpool.io/provider-regionpool/cluster/local/stack"
 	"regionpool.io/provider-regionpool/test/cloudsim/faults"
 	"regionpool.io/provider-regionpool/test/cloudsim/requestlog"
@@ -132,14 +133,14 @@ func TestStockOut(t *testing.T) {
 	set(0)
 	p.scale("web", burst)
 	p.eventually(burstTime, "the node pool to say that the cloud is sold out", func(ctx context.Context) error {
-		return p.condition(ctx, ackv1alpha1.NodePoolKind, string(ackv1alpha1.TypeCapacityAvailable), metav1.ConditionFalse)
+		return p.condition(ctx, ackv1alpha1.NodePoolKind, string(elasticv1alpha1.TypeCapacityAvailable), metav1.ConditionFalse)
 	})
 	p.runs(soon, "web", homeCPU, 0, stillPending)
 
 	set(1000)
 	p.runs(burstTime, "web", homeCPU, burstAway)
 	p.eventually(soon, "the node pool to say that there is capacity", func(ctx context.Context) error {
-		return p.condition(ctx, ackv1alpha1.NodePoolKind, string(ackv1alpha1.TypeCapacityAvailable), metav1.ConditionTrue)
+		return p.condition(ctx, ackv1alpha1.NodePoolKind, string(elasticv1alpha1.TypeCapacityAvailable), metav1.ConditionTrue)
 	})
 	p.scale("web", normal)
 	p.runs(soon, "web", normal, 0)

@@ -14,6 +14,7 @@ import (
 	ackv1alpha1 "regionpool.io/provider-regionpool/apis/ack/v1alpha1"
 	federationv1alpha1 "regionpool.io/provider-regionpool/apis/federation/v1alpha1"
 	fleetv1alpha1 "regionpool.io/provider-regionpool/apis/fleet/v1alpha1"
+	tkev1alpha1 "regionpool.io/provider-regionpool/apis/tke/v1alpha1"
 	"regionpool.io/provider-regionpool/test/cloudsim/ledger"
 	"regionpool.io/provider-regionpool/test/cloudsim/requestlog"
 )
@@ -24,9 +25,13 @@ const pollInterval = 100 * time.Millisecond
 var managedKinds = []schema.GroupVersionKind{
 	ackv1alpha1.ClusterGroupVersionKind,
 	ackv1alpha1.NodePoolGroupVersionKind,
+	tkev1alpha1.ClusterGroupVersionKind,
+	tkev1alpha1.NodePoolGroupVersionKind,
+	tkev1alpha1.VirtualNodePoolGroupVersionKind,
 	federationv1alpha1.MemberGroupVersionKind,
 	federationv1alpha1.PlacementPolicyGroupVersionKind,
 	federationv1alpha1.CapacityPlanGroupVersionKind,
+	federationv1alpha1.CapacityReservationGroupVersionKind,
 }
 
 // poll until f returns nil; the last error says what is missing.

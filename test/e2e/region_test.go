@@ -87,7 +87,7 @@ func newClaim(name string) *platformv1alpha1.RegionPool {
 			Elastic: []platformv1alpha1.ElasticCluster{{
 				Name:              "ack-" + name,
 				ProviderConfigRef: clusterProviderConfig(stack.CloudConfig),
-				ACK:               platformv1alpha1.ACKCluster{Region: region, VPCID: "vpc-1", VSwitchIDs: []string{"vsw-1"}},
+				ACK:               &platformv1alpha1.ACKCluster{Region: region, VPCID: "vpc-1", VSwitchIDs: []string{"vsw-1"}},
 				NodePools:         []platformv1alpha1.ElasticNodePool{{Name: "general", InstanceTypes: []string{instanceType}, Max: 6}},
 			}},
 			Workloads: platformv1alpha1.WorkloadSelector{MatchLabels: map[string]string{fleetv1alpha1.LabelPool: name}},

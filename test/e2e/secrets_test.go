@@ -46,6 +46,7 @@ func TestSecretsNeverLeak(t *testing.T) {
 
 	secrets := map[string]string{
 		env.stack.Cloud().AccessKeySecret: "the account's secret",
+		env.stack.Cloud().SecretKey:       "the Tencent account's secret",
 		wrongSecret:                       "the wrong secret of another test",
 		"garbage-that-may-be-a-secret":    "the broken kubeconfig of another test",
 	}

@@ -7,7 +7,7 @@ type State struct {
 	Time      time.Time  `json:"time"`
 	Workloads []Workload `json:"workloads"`
 	Members   []Member   `json:"members"`
-	// Nodes that are Ready.
+	// Nodes that are Ready, without virtual ones.
 	Nodes OwnCloud `json:"nodes"`
 	// PDBViolations counts how often the healthy pods of a disruption budget
 	// fell below what it demands, after they had been there, although no fewer
@@ -33,12 +33,15 @@ type Workload struct {
 	Own     int `json:"own"`
 	Cloud   int `json:"cloud"`
 	Pending int `json:"pending"`
+	// Virtual pods of those in the cloud are on virtual nodes, Ready or not.
+	Virtual int `json:"virtual,omitempty"`
 	// Ready replicas by member.
 	Ready map[string]int `json:"ready,omitempty"`
 	// Pods by member, Ready or not, without those that are being deleted.
 	Pods map[string]int `json:"pods,omitempty"`
 	// PeakReplicas is the most that were Ready at one time, PeakCloudReplicas
-	// the most pods that were in the cloud.
+	// the most pods that were in the cloud, without substitutes of pods that
+	// leave virtual nodes.
 	PeakReplicas      int `json:"peakReplicas"`
 	PeakCloudReplicas int `json:"peakCloudReplicas"`
 	// NeededCloudReplicas is the most that the self-built clusters could not

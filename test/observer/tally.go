@@ -41,9 +41,10 @@ type member struct {
 }
 
 type workload struct {
-	selector labels.Selector
-	template corev1.PodSpec
-	desired  int
+	namespace string
+	selector  labels.Selector
+	template  corev1.PodSpec
+	desired   int
 	// ready and pods by member.
 	ready map[string]int
 	pods  map[string]int
@@ -113,7 +114,7 @@ func (t *tally) dropMember(name string) {
 func (t *tally) setDemand(d *appsv1.Deployment) {
 	w := t.workloads[key(d)]
 	if w == nil {
-		w = &workload{ready: map[string]int{}, pods: map[string]int{}}
+		w = &workload{namespace: d.Namespace, ready: map[string]int{}, pods: map[string]int{}}
 		t.workloads[key(d)] = w
 	}
 	w.desired = 1
@@ -311,14 +312,39 @@ func (w *workload) substituted(l loss, skew time.Duration) bool {
 	return false
 }
 
+// cloudPods are the pods of a workload in the cloud, without substitutes that
+// are there for pods on virtual nodes: those move inside their cluster, make
+// before break.
 func (t *tally) cloudPods(w *workload) int {
-	n := 0
+	n, all, virtual := 0, 0, 0
 	for name, c := range w.pods {
+		all += c
 		if m := t.members[name]; m != nil && m.cloud {
 			n += c
+			virtual += m.virtualPods(w)
+		}
+	}
+	return n - min(virtual, max(0, all-w.desired))
+}
+
+// virtualPods counts the pods of a workload on virtual nodes.
+func (m *member) virtualPods(w *workload) int {
+	if !slices.ContainsFunc(slices.Collect(maps.Values(m.nodes)), isVirtual) {
+		return 0
+	}
+	n := 0
+	for _, p := range m.pods {
+		if node := m.nodes[p.Spec.NodeName]; node != nil && isVirtual(node) && p.Namespace == w.namespace && present(p) && w.selector.Matches(labels.Set(p.Labels)) {
+			n++
 		}
 	}
 	return n
+}
+
+// isVirtual says whether a node is no machine: it is there while nothing is
+// rented.
+func isVirtual(n *corev1.Node) bool {
+	return n.Labels["type"] == "virtual-kubelet" || n.Labels[corev1.LabelInstanceTypeStable] == "eklet"
 }
 
 func (t *tally) state() State {
@@ -327,7 +353,7 @@ func (t *tally) state() State {
 		m := t.members[name]
 		v := Member{Name: name, Cloud: m.cloud, Connected: m.connected, Pods: len(m.pods)}
 		for _, n := range m.nodes {
-			v.Nodes += one(nodeReady(n))
+			v.Nodes += one(nodeReady(n) && !isVirtual(n))
 		}
 		if m.cloud {
 			s.Nodes.Cloud += v.Nodes
@@ -344,6 +370,7 @@ func (t *tally) state() State {
 		for name, n := range v.Ready {
 			if m := t.members[name]; m != nil && m.cloud {
 				v.Cloud += n
+				v.Virtual += m.virtualPods(w)
 			} else {
 				v.Own += n
 			}

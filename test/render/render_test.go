@@ -30,7 +30,8 @@ var update = flag.Bool("update", false, "write the golden files")
 const (
 	configuration = "../../package/configuration"
 	providerCRDs  = "../../package/provider/crds"
-	example       = "../../examples/regionpool.yaml"
+	examples      = "../../examples"
+	example       = "regionpool.yaml"
 
 	functionName = "function-regionpool"
 	claimUID     = "8a4a4b6c-0000-4000-8000-000000000001"
@@ -43,7 +44,8 @@ type stage struct {
 	address    string
 	kinds      *schema.Set
 
-	composition, definition *unstructured.Unstructured
+	// compositions and definitions by the kind of the claim.
+	compositions, definitions map[string]*unstructured.Unstructured
 }
 
 func newStage(t *testing.T) *stage {
@@ -68,13 +70,16 @@ func newStage(t *testing.T) *stage {
 	go func() { _ = srv.Serve(l) }()
 	t.Cleanup(srv.Stop)
 
-	s := &stage{t: t, crossplane: bins.Path(binaries.Crossplane), address: l.Addr().String(), kinds: kinds}
+	s := &stage{t: t, crossplane: bins.Path(binaries.Crossplane), address: l.Addr().String(), kinds: kinds,
+		compositions: map[string]*unstructured.Unstructured{}, definitions: map[string]*unstructured.Unstructured{}}
 	for _, o := range read(t, configuration) {
 		switch o.GetKind() {
 		case "Composition":
-			s.composition = o
+			kind, _, _ := unstructured.NestedString(o.Object, "spec", "compositeTypeRef", "kind")
+			s.compositions[kind] = o
 		case "CompositeResourceDefinition":
-			s.definition = o
+			kind, _, _ := unstructured.NestedString(o.Object, "spec", "names", "kind")
+			s.definitions[kind] = o
 		}
 	}
 	return s
@@ -95,8 +100,11 @@ type scene struct {
 	observed, required []*unstructured.Unstructured
 }
 
-func (s *stage) claim() *unstructured.Unstructured {
-	c := read(s.t, example)[0]
+func (s *stage) claim() *unstructured.Unstructured { return s.example(example) }
+
+// example reads a claim from the examples.
+func (s *stage) example(file string) *unstructured.Unstructured {
+	c := read(s.t, filepath.Join(examples, file))[0]
 	c.SetUID(claimUID)
 	return c
 }
@@ -110,8 +118,8 @@ func (s *stage) render(sc scene) *Output {
 	s.kinds.Default(sc.claim)
 	out, err := Run(s.t.Context(), s.crossplane, Input{
 		XR:          sc.claim,
-		Definition:  s.definition,
-		Composition: s.composition,
+		Definition:  s.definitions[sc.claim.GetKind()],
+		Composition: s.compositions[sc.claim.GetKind()],
 		Functions:   map[string]string{functionName: s.address},
 		Observed:    sc.observed,
 		Required:    sc.required,
@@ -215,6 +223,10 @@ func set(o *unstructured.Unstructured, value any, path ...string) {
 
 // says is the fleet speaking: the plan's status.
 func says(objs []*unstructured.Unstructured, status string) []*unstructured.Unstructured {
+	return saysOf("CapacityPlan", objs, status)
+}
+
+func saysOf(kind string, objs []*unstructured.Unstructured, status string) []*unstructured.Unstructured {
 	at := map[string]any{}
 	if err := yaml.Unmarshal([]byte(status), &at); err != nil {
 		panic(err)
@@ -222,7 +234,7 @@ func says(objs []*unstructured.Unstructured, status string) []*unstructured.Unst
 	out := make([]*unstructured.Unstructured, 0, len(objs))
 	for _, o := range objs {
 		o = o.DeepCopy()
-		if o.GetKind() == "CapacityPlan" {
+		if o.GetKind() == kind {
 			set(o, at, "status", "atProvider")
 		}
 		out = append(out, o)

@@ -166,6 +166,22 @@ func (s *Set) Validate(o *unstructured.Unstructured) field.ErrorList {
 	return errs
 }
 
+// ValidateUpdate returns why the API server would refuse to change old into o.
+func (s *Set) ValidateUpdate(o, old *unstructured.Unstructured) field.ErrorList {
+	if errs := s.Validate(o); len(errs) > 0 {
+		return errs
+	}
+	k := s.kinds[o.GroupVersionKind()]
+	o, old = o.DeepCopy(), old.DeepCopy()
+	s.Default(o)
+	s.Default(old)
+	if k.cel == nil {
+		return nil
+	}
+	errs, _ := k.cel.Validate(context.Background(), nil, k.structural, o.Object, old.Object, celconfig.RuntimeCELCostBudget)
+	return errs
+}
+
 // Objects reads all YAML documents of a file, or of all files below a folder.
 func Objects(path string) ([]*unstructured.Unstructured, error) {
 	var out []*unstructured.Unstructured

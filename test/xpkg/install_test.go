@@ -37,6 +37,7 @@ import (
 	ackv1alpha1 "regionpool.io/provider-regionpool/apis/ack/v1alpha1"
 	federationv1alpha1 "regionpool.io/provider-regionpool/apis/federation/v1alpha1"
 	platformv1alpha1 "regionpool.io/provider-regionpool/apis/platform/v1alpha1"
+	tkev1alpha1 "regionpool.io/provider-regionpool/apis/tke/v1alpha1"
 	"regionpool.io/provider-regionpool/cluster/local/binaries"
 	"regionpool.io/provider-regionpool/cluster/local/manifests"
 	"regionpool.io/provider-regionpool/cluster/local/process"
@@ -60,12 +61,25 @@ const (
 	pollInterval = 100 * time.Millisecond
 )
 
-// composed are the kinds every claim is made of.
+// composed are the kinds that a pool and an emergency claim are made of.
 var composed = []schema.GroupVersionKind{
 	federationv1alpha1.MemberGroupVersionKind,
 	federationv1alpha1.PlacementPolicyGroupVersionKind,
 	federationv1alpha1.CapacityPlanGroupVersionKind,
+	federationv1alpha1.CapacityReservationGroupVersionKind,
 }
+
+// claimed are the kinds of claims, rented what they rent.
+var (
+	claimed = []schema.GroupVersionKind{
+		platformv1alpha1.SchemeGroupVersion.WithKind("RegionPool"),
+		platformv1alpha1.SchemeGroupVersion.WithKind("Burst"),
+	}
+	rented = []schema.GroupVersionKind{
+		ackv1alpha1.ClusterGroupVersionKind, ackv1alpha1.NodePoolGroupVersionKind,
+		tkev1alpha1.ClusterGroupVersionKind, tkev1alpha1.NodePoolGroupVersionKind, tkev1alpha1.VirtualNodePoolGroupVersionKind,
+	}
+)
 
 // TestInstall takes the packages through their whole life: built, pushed,
 // installed by Crossplane's package manager, used by a claim, and removed.
@@ -266,7 +280,8 @@ func (i *install) brought() (kinds []string, managed int) {
 	return kinds, managed
 }
 
-// claim applies the example as a GitOps tool does, and returns what is composed.
+// claim applies the examples as a GitOps tool does, the emergency claim before its
+// pool, and returns what is composed.
 func (i *install) claim() []*unstructured.Unstructured {
 	i.Helper()
 	configs, err := manifests.Read(filepath.Join(i.root, "examples", "providerconfig", "clusterproviderconfig.yaml"))
@@ -276,18 +291,37 @@ func (i *install) claim() []*unstructured.Unstructured {
 	if err := manifests.Apply(i.Context(), i.host, configs...); err != nil {
 		i.Fatal(err)
 	}
-	example, err := manifests.Read(filepath.Join(i.root, "examples", "regionpool.yaml"))
-	if err != nil {
-		i.Fatal(err)
+	var examples []*unstructured.Unstructured
+	for _, file := range []string{"emergency-burst.yaml", "regionpool.yaml"} {
+		objs, err := manifests.Read(filepath.Join(i.root, "examples", file))
+		if err != nil {
+			i.Fatal(err)
+		}
+		examples = append(examples, objs...)
 	}
-	sync := func() *unstructured.Unstructured {
-		u := example[0].DeepCopy()
+	sync := func(u *unstructured.Unstructured) *unstructured.Unstructured {
+		u = u.DeepCopy()
 		if err := i.host.Apply(i.Context(), client.ApplyConfigurationFromUnstructured(u), client.FieldOwner(gitOps)); err != nil {
-			i.Fatalf("cannot apply the claim without force: %v", err)
+			i.Fatalf("cannot apply %s without force: %v", u.GetKind(), err)
 		}
 		return u
 	}
-	sync()
+	for _, e := range examples {
+		u := sync(e)
+		if u.GetKind() != "Burst" {
+			continue
+		}
+		i.eventually("the emergency claim to wait for its pool", func(ctx context.Context) error {
+			if err := i.host.Get(ctx, client.ObjectKeyFromObject(u), u); err != nil {
+				return err
+			}
+			phase, _, _ := unstructured.NestedString(u.Object, "status", "phase")
+			if message, _, _ := unstructured.NestedString(u.Object, "status", "message"); phase != "Waiting" || !strings.Contains(message, "waits for RegionPool") {
+				return fmt.Errorf("phase %q, message %q", phase, message)
+			}
+			return nil
+		})
+	}
 
 	var mrs []*unstructured.Unstructured
 	i.eventually("the provider to reconcile what the claim is composed of", func(ctx context.Context) error {
@@ -295,7 +329,7 @@ func (i *install) claim() []*unstructured.Unstructured {
 		for _, gvk := range composed {
 			l := &unstructured.UnstructuredList{}
 			l.SetGroupVersionKind(gvk)
-			if err := i.host.List(ctx, l, client.InNamespace(example[0].GetNamespace())); err != nil {
+			if err := i.host.List(ctx, l, client.InNamespace(examples[0].GetNamespace())); err != nil {
 				return err
 			}
 			if len(l.Items) == 0 {
@@ -316,12 +350,14 @@ func (i *install) claim() []*unstructured.Unstructured {
 		return nil
 	})
 
-	before := example[0].DeepCopy()
-	if err := i.host.Get(i.Context(), client.ObjectKeyFromObject(before), before); err != nil {
-		i.Fatalf("cannot get the claim: %v", err)
-	}
-	if diff := cmp.Diff(authored(before), authored(sync())); diff != "" {
-		i.Errorf("the second apply changed the claim: -before, +after:\n%s", diff)
+	for _, e := range examples {
+		before := e.DeepCopy()
+		if err := i.host.Get(i.Context(), client.ObjectKeyFromObject(before), before); err != nil {
+			i.Fatalf("cannot get %s: %v", e.GetKind(), err)
+		}
+		if diff := cmp.Diff(authored(before), authored(sync(e))); diff != "" {
+			i.Errorf("the second apply changed %s: -before, +after:\n%s", e.GetKind(), diff)
+		}
 	}
 	return mrs
 }
@@ -337,15 +373,15 @@ func authored(u *unstructured.Unstructured) map[string]any {
 
 func (i *install) removeClaim(mrs []*unstructured.Unstructured) {
 	i.Helper()
-	claim := &unstructured.Unstructured{}
-	claim.SetGroupVersionKind(platformv1alpha1.SchemeGroupVersion.WithKind("RegionPool"))
-	claim.SetNamespace(mrs[0].GetNamespace())
-	if err := i.host.DeleteAllOf(i.Context(), claim, client.InNamespace(claim.GetNamespace())); err != nil {
-		i.Fatalf("cannot delete the claim: %v", err)
+	for _, gvk := range claimed {
+		claim := &unstructured.Unstructured{}
+		claim.SetGroupVersionKind(gvk)
+		if err := i.host.DeleteAllOf(i.Context(), claim, client.InNamespace(mrs[0].GetNamespace())); err != nil {
+			i.Fatalf("cannot delete every %s: %v", gvk.Kind, err)
+		}
 	}
-	i.eventually("the claim and what it was composed of to go", func(ctx context.Context) error {
-		for _, gvk := range append(slices.Clone(composed), platformv1alpha1.SchemeGroupVersion.WithKind("RegionPool"),
-			ackv1alpha1.ClusterGroupVersionKind, ackv1alpha1.NodePoolGroupVersionKind) {
+	i.eventually("the claims and what they were composed of to go", func(ctx context.Context) error {
+		for _, gvk := range slices.Concat(composed, claimed, rented) {
 			l := &unstructured.UnstructuredList{}
 			l.SetGroupVersionKind(gvk)
 			if err := i.host.List(ctx, l); err != nil {

@@ -5,11 +5,9 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	xpv2 "github.com/crossplane/crossplane/apis/v2/core/v2"
-)
 
-// TagOwner is the tag that every created cloud resource carries. Its value is
-// the UID of the managed resource.
-const TagOwner = "regionpool.io/uid"
+	elasticv1alpha1 "regionpool.io/provider-regionpool/apis/v1alpha1"
+)
 
 // An Addon of an ACK cluster.
 type Addon struct {
@@ -23,6 +21,15 @@ type Addon struct {
 	// Disabled add-ons are not installed although ACK would by default.
 	// +optional
 	Disabled bool `json:"disabled,omitempty"`
+}
+
+// VirtualNodes of an ACK cluster: one for each zone of the vSwitches.
+type VirtualNodes struct {
+	// VSwitchIDs of the pods. The default is the cluster's.
+	// +optional
+	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:items:Pattern=`^vsw-.+`
+	VSwitchIDs []string `json:"vSwitchIds,omitempty"`
 }
 
 // ClusterParameters of an ACK managed cluster. It is created without nodes;
@@ -83,6 +90,11 @@ type ClusterParameters struct {
 	// +optional
 	Addons []Addon `json:"addons,omitempty"`
 
+	// VirtualNodes installs the add-on ack-virtual-node: pods on virtual nodes
+	// start in seconds and are billed one by one.
+	// +optional
+	VirtualNodes *VirtualNodes `json:"virtualNodes,omitempty"`
+
 	// EndpointPublicAccess buys a public address for the API server.
 	// +kubebuilder:default=false
 	EndpointPublicAccess bool `json:"endpointPublicAccess,omitempty"`
@@ -102,65 +114,6 @@ type ClusterParameters struct {
 	Tags map[string]string `json:"tags,omitempty"`
 }
 
-// An Operation is a long-running task of the cloud. It is kept in an annotation
-// or the status, never only in memory, so that a restart resumes it.
-type Operation struct {
-	// Type of the operation, such as Create, Modify or Delete.
-	Type string `json:"type"`
-
-	// TaskID of the cloud.
-	// +optional
-	TaskID string `json:"taskId,omitempty"`
-
-	// StartedAt is when the call was made.
-	StartedAt metav1.Time `json:"startedAt"`
-
-	// Stage the cloud reports.
-	// +optional
-	Stage string `json:"stage,omitempty"`
-}
-
-// ClusterObservation is what was last seen of the cluster.
-type ClusterObservation struct {
-	// ID of the cluster.
-	// +optional
-	ID string `json:"id,omitempty"`
-
-	// State ACK reports: initial, running, updating, deleting, …
-	// +optional
-	State string `json:"state,omitempty"`
-
-	// KubernetesVersion of the control plane.
-	// +optional
-	KubernetesVersion string `json:"kubernetesVersion,omitempty"`
-
-	// APIEndpoint of the cluster.
-	// +optional
-	APIEndpoint string `json:"apiEndpoint,omitempty"`
-
-	// SecurityGroupID ACK made for the nodes.
-	// +optional
-	SecurityGroupID string `json:"securityGroupId,omitempty"`
-
-	// DeletionProtection as read back.
-	// +optional
-	DeletionProtection bool `json:"deletionProtection,omitempty"`
-
-	// KubeconfigExpiresAt is when the published kubeconfig ends. It is renewed
-	// well before.
-	// +optional
-	KubeconfigExpiresAt *metav1.Time `json:"kubeconfigExpiresAt,omitempty"`
-
-	// Operation that is under way.
-	// +optional
-	Operation *Operation `json:"operation,omitempty"`
-
-	// Leftovers are billed things of this cluster that still exist while it is
-	// being deleted.
-	// +optional
-	Leftovers []string `json:"leftovers,omitempty"`
-}
-
 // A ClusterSpec is the desired state of a Cluster.
 type ClusterSpec struct {
 	xpv2.ManagedResourceSpec `json:",inline"`
@@ -170,7 +123,7 @@ type ClusterSpec struct {
 // A ClusterStatus is the observed state of a Cluster.
 type ClusterStatus struct {
 	xpv2.ManagedResourceStatus `json:",inline"`
-	AtProvider                 ClusterObservation `json:"atProvider,omitempty"`
+	AtProvider                 elasticv1alpha1.ClusterObservation `json:"atProvider,omitempty"`
 }
 
 // +kubebuilder:object:root=true

@@ -6,18 +6,9 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	xpv2 "github.com/crossplane/crossplane/apis/v2/core/v2"
+
+	elasticv1alpha1 "regionpool.io/provider-regionpool/apis/v1alpha1"
 )
-
-// SizeFrom names the offering of a CapacityPlan that says how many nodes are
-// wanted.
-type SizeFrom struct {
-	// CapacityPlanRef names a CapacityPlan in the namespace of the node pool.
-	CapacityPlanRef corev1.LocalObjectReference `json:"capacityPlanRef"`
-
-	// Offering of the plan.
-	// +kubebuilder:validation:MinLength=1
-	Offering string `json:"offering"`
-}
 
 // A Disk of a node.
 type Disk struct {
@@ -48,6 +39,11 @@ type NodePoolParameters struct {
 	// +kubebuilder:validation:items:Pattern=`^ecs\..+`
 	InstanceTypes []string `json:"instanceTypes"`
 
+	// CapacityType says how the machines are rented. It cannot be changed.
+	// +kubebuilder:default=OnDemand
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="capacityType cannot be changed"
+	CapacityType elasticv1alpha1.CapacityType `json:"capacityType,omitempty"`
+
 	// VSwitchIDs of the nodes. The default is the cluster's.
 	// +optional
 	// +kubebuilder:validation:MaxItems=8
@@ -60,7 +56,7 @@ type NodePoolParameters struct {
 
 	// SizeFrom follows a CapacityPlan, clamped by min and max.
 	// +optional
-	SizeFrom *SizeFrom `json:"sizeFrom,omitempty"`
+	SizeFrom *elasticv1alpha1.SizeFrom `json:"sizeFrom,omitempty"`
 
 	// Min and Max number of nodes.
 	// +kubebuilder:default=0
@@ -99,68 +95,6 @@ type NodePoolParameters struct {
 	Tags map[string]string `json:"tags,omitempty"`
 }
 
-// A NodeDrain tells how far the drain of a node has come.
-type NodeDrain struct {
-	// Node that is being released.
-	Node string `json:"node"`
-
-	// InstanceID of the node.
-	InstanceID string `json:"instanceId"`
-
-	// StartedAt is when the node was cordoned.
-	StartedAt metav1.Time `json:"startedAt"`
-
-	// BlockedBy says which pods or budgets hold the drain.
-	// +optional
-	BlockedBy string `json:"blockedBy,omitempty"`
-}
-
-// NodePoolObservation is what was last seen of the node pool.
-type NodePoolObservation struct {
-	// ID of the node pool.
-	// +optional
-	ID string `json:"id,omitempty"`
-
-	// ClusterID the pool belongs to.
-	// +optional
-	ClusterID string `json:"clusterId,omitempty"`
-
-	// Region of the pool.
-	// +optional
-	Region string `json:"region,omitempty"`
-
-	// State ACK reports: initial, active, scaling, removing_nodes, deleting, …
-	// +optional
-	State string `json:"state,omitempty"`
-
-	// Wanted number of nodes after clamping.
-	// +optional
-	Wanted int32 `json:"wanted"`
-
-	// Desired size as ACK has it.
-	// +optional
-	Desired int32 `json:"desired"`
-
-	// Nodes that exist in the cloud.
-	// +optional
-	Nodes int32 `json:"nodes"`
-
-	// Ready nodes, by Kubernetes: ACK's own healthy count is the life cycle of
-	// the machine.
-	// +optional
-	Ready int32 `json:"ready"`
-
-	// Draining nodes.
-	// +optional
-	// +listType=map
-	// +listMapKey=node
-	Draining []NodeDrain `json:"draining,omitempty"`
-
-	// Operation that is under way.
-	// +optional
-	Operation *Operation `json:"operation,omitempty"`
-}
-
 // A NodePoolSpec is the desired state of a NodePool.
 type NodePoolSpec struct {
 	xpv2.ManagedResourceSpec `json:",inline"`
@@ -170,12 +104,8 @@ type NodePoolSpec struct {
 // A NodePoolStatus is the observed state of a NodePool.
 type NodePoolStatus struct {
 	xpv2.ManagedResourceStatus `json:",inline"`
-	AtProvider                 NodePoolObservation `json:"atProvider,omitempty"`
+	AtProvider                 elasticv1alpha1.NodePoolObservation `json:"atProvider,omitempty"`
 }
-
-// TypeCapacityAvailable is the condition that is False when the cloud has no
-// stock or no quota for the wanted nodes.
-const TypeCapacityAvailable xpv2.ConditionType = "CapacityAvailable"
 
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status

@@ -13,6 +13,15 @@ func (l *CapacityPlanList) GetItems() []resource.Managed {
 	return items
 }
 
+// GetItems of this CapacityReservationList.
+func (l *CapacityReservationList) GetItems() []resource.Managed {
+	items := make([]resource.Managed, len(l.Items))
+	for i := range l.Items {
+		items[i] = &l.Items[i]
+	}
+	return items
+}
+
 // GetItems of this MemberList.
 func (l *MemberList) GetItems() []resource.Managed {
 	items := make([]resource.Managed, len(l.Items))

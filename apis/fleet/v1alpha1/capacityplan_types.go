@@ -4,6 +4,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	elasticv1alpha1 "regionpool.io/provider-regionpool/apis/v1alpha1"
 )
 
 // Names that fleet and provider agree on in the workload plane.
@@ -65,6 +67,31 @@ type Offering struct {
 	// InstanceType the capacity was computed from: the smallest of the pool.
 	// +optional
 	InstanceType string `json:"instanceType,omitempty"`
+
+	// InstanceTypes in the order in which the cloud tries them.
+	// +optional
+	// +listType=atomic
+	InstanceTypes []string `json:"instanceTypes,omitempty"`
+
+	// CapacityType says how the nodes are rented.
+	// +optional
+	// +kubebuilder:default=OnDemand
+	CapacityType elasticv1alpha1.CapacityType `json:"capacityType,omitempty"`
+
+	// StartSeconds is how long a node takes from the order until Ready, or a pod
+	// on a virtual node until it runs.
+	// +optional
+	// +kubebuilder:default=90
+	// +kubebuilder:validation:Minimum=0
+	StartSeconds int32 `json:"startSeconds,omitempty"`
+
+	// Virtual makes this an offering of virtual nodes.
+	// +optional
+	Virtual *VirtualCapacity `json:"virtual,omitempty"`
+
+	// Source says where it is rented.
+	// +optional
+	Source *OfferingSource `json:"source,omitempty"`
 
 	// Region and Zones of the nodes.
 	// +optional
@@ -154,6 +181,20 @@ type CapacityPlanSpec struct {
 	// ScaleDown delays.
 	// +optional
 	ScaleDown ScaleDown `json:"scaleDown,omitempty"`
+
+	// Weights by which offerings are compared.
+	// +optional
+	// +kubebuilder:default={}
+	Weights Weights `json:"weights,omitempty"`
+
+	// Overflow says which workloads may leave the self-built clusters.
+	// +optional
+	// +kubebuilder:default=Always
+	Overflow OverflowMode `json:"overflow,omitempty"`
+
+	// Market is what the clouds say of the offerings.
+	// +optional
+	Market Market `json:"market,omitempty"`
 }
 
 // OfferingStatus is what the planner wants of an offering.
@@ -161,8 +202,17 @@ type OfferingStatus struct {
 	// Name of the offering.
 	Name string `json:"name"`
 
-	// Nodes wanted.
+	// Nodes wanted. Of an offering of virtual nodes: replicas placed there.
 	Nodes int32 `json:"nodes"`
+
+	// HourlyPrice that the planner counts with, of a node or of the pods.
+	// +optional
+	HourlyPrice string `json:"hourlyPrice,omitempty"`
+
+	// AvoidUntil is until when it is not ordered, because the cloud did not
+	// deliver.
+	// +optional
+	AvoidUntil *metav1.Time `json:"avoidUntil,omitempty"`
 
 	// Registered nodes, and how many of them are Ready.
 	// +optional

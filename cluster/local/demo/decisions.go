@@ -3,6 +3,7 @@ package demo
 import (
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"regionpool.io/provider-regionpool/test/cloudsim/requestlog"
@@ -17,11 +18,12 @@ type planned struct {
 	To        int       `json:"to"`
 }
 
-// Calls that answer demand.
+// Calls that answer demand, in either cloud.
 const (
 	createCluster  = "CreateCluster"
 	createNodePool = "CreateClusterNodePool"
 	modifyNodePool = "ModifyClusterNodePool"
+	setDesired     = "ModifyNodePoolDesiredCapacityAboutAsg"
 )
 
 // answers pairs decisions for more nodes with the first cloud call that carries
@@ -29,12 +31,13 @@ const (
 // a node pool to at least as many nodes. What is decided while the cluster is
 // being made is carried out by the first sizing of its pools, whenever the
 // cluster is able to take it, and says nothing about latency.
-func answers(decisions []planned, calls []requestlog.Entry) []Decision {
+func answers(decisions []planned, calls []requestlog.Entry, clouds []rental) []Decision {
 	decisions = slices.Clone(decisions)
 	slices.SortStableFunc(decisions, func(a, b planned) int { return a.UnmetSeen.Compare(b.UnmetSeen) })
 
 	var out []Decision
 	for _, d := range decisions {
+		calls := of(d.Offering, calls, clouds)
 		if d.To <= d.From || making(calls, d.UnmetSeen) {
 			continue
 		}
@@ -47,6 +50,17 @@ func answers(decisions []planned, calls []requestlog.Entry) []Decision {
 		}
 	}
 	return out
+}
+
+// of returns the calls to the cloud that an offering is rented from.
+func of(offering string, calls []requestlog.Entry, clouds []rental) []requestlog.Entry {
+	for _, r := range clouds {
+		if !strings.HasPrefix(offering, r.member+"-") {
+			continue
+		}
+		return slices.DeleteFunc(slices.Clone(calls), func(c requestlog.Entry) bool { return c.AccessKeyID != r.account })
+	}
+	return nil
 }
 
 // making says whether a cluster had been ordered, and none of its pools sized,
@@ -71,7 +85,7 @@ func carriesOut(c requestlog.Entry, d planned) bool {
 }
 
 func sizes(c requestlog.Entry) bool {
-	return (c.Action == createNodePool || c.Action == modifyNodePool) && c.Desired != nil
+	return (c.Action == createNodePool || c.Action == modifyNodePool || c.Action == setDesired) && c.Desired != nil
 }
 
 // quantiles by nearest rank.

@@ -1,6 +1,8 @@
 // Package demo shows what a region pool does, on the local stack: a surge that
 // the self-built clusters cannot hold, the cloud cluster that takes the rest,
-// and the way back, until nothing is rented.
+// and the way back, until nothing is rented. Then a second surge, in which one
+// cloud runs out of machines, another takes over, and an emergency claim
+// guarantees more.
 //
 // The demo acts only as its users do. It writes the claim to the host plane and
 // workloads to the workload plane, and looks at members and cloud from outside.
@@ -39,7 +41,10 @@ import (
 
 const (
 	// claimPath of the claim, in the checkout.
-	claimPath = "examples/regionpool.yaml"
+	claimPath = "examples/regionpool-two-clouds.yaml"
+
+	// burstPath of the emergency claim, in the checkout.
+	burstPath = "examples/emergency-burst.yaml"
 
 	// outputPath of the report and the logs, in the checkout.
 	outputPath = "_output/demo"
@@ -49,9 +54,6 @@ const (
 	homeCPU    = "16"
 	homeMemory = "64Gi"
 	homePods   = "110"
-
-	// cloudName is what the cloud is called in the report.
-	cloudName = "ack"
 
 	requestTimeout = 5 * time.Second
 )
@@ -65,8 +67,9 @@ type Options struct {
 	// drawn.
 	Out io.Writer
 
-	// Claim is the file of the claim; the one in examples if empty.
-	Claim string
+	// Claim is the file of the claim, Burst that of the emergency claim; those in
+	// examples if empty.
+	Claim, Burst string
 
 	// Dir for the report and the logs; _output/demo of the checkout if empty.
 	Dir string
@@ -96,7 +99,14 @@ func Run(ctx context.Context, o Options) error {
 	if o.Claim == "" {
 		o.Claim = filepath.Join(root, filepath.FromSlash(claimPath))
 	}
+	if o.Burst == "" {
+		o.Burst = filepath.Join(root, filepath.FromSlash(burstPath))
+	}
 	claim, err := readClaim(o.Claim)
+	if err != nil {
+		return err
+	}
+	burst, err := readBurst(o.Burst, claim)
 	if err != nil {
 		return err
 	}
@@ -141,7 +151,11 @@ func Run(ctx context.Context, o Options) error {
 	}
 	defer silence()
 
-	s, err := newStory(st, screen, claim)
+	clouds, err := rentals(claim, st.Cloud())
+	if err != nil {
+		return err
+	}
+	s, err := newStory(st, screen, claim, burst, clouds)
 	if err != nil {
 		return err
 	}
@@ -170,7 +184,7 @@ func Run(ctx context.Context, o Options) error {
 }
 
 // newStory connects to a stack.
-func newStory(st *stack.Stack, screen *screen, claim *unstructured.Unstructured) (*story, error) {
+func newStory(st *stack.Stack, screen *screen, claim, burst *unstructured.Unstructured, clouds []rental) (*story, error) {
 	scheme := runtime.NewScheme()
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), apis.AddToScheme(scheme), platformv1alpha1.AddToScheme(scheme)); err != nil {
 		return nil, fmt.Errorf("cannot build scheme: %w", err)
@@ -199,7 +213,7 @@ func newStory(st *stack.Stack, screen *screen, claim *unstructured.Unstructured)
 		return nil, errors.New("cannot run the demo without fleet")
 	}
 	return &story{
-		screen: screen, host: host, karmada: karmada, observer: obs, claim: claim,
+		screen: screen, host: host, karmada: karmada, observer: obs, claim: claim, burst: burst, clouds: clouds,
 		cloud: simclient.New(st.Cloud().AdminEndpoint),
 		decided: func(ctx context.Context) ([]planned, error) {
 			return decisions(ctx, fmt.Sprintf("http://127.0.0.1:%d/debug/decisions", fleet.Port()))
@@ -235,7 +249,7 @@ func (s *story) tell(ctx context.Context, r *Report) error {
 		}
 	}
 	// The stack and its end are phases as well.
-	s.facts = facts{surging: surging, surge: surgeDemand, phases: len(steps) + 2}
+	s.facts.surging, s.facts.surge, s.facts.phases = surging, surgeDemand+reserved, len(steps)+2
 	return errors.Join(failed, s.collect(ctx, r), observed)
 }
 
@@ -277,14 +291,9 @@ func (s *story) collect(ctx context.Context, r *Report) error {
 		errs = append(errs, err)
 	} else {
 		books, calls := s.seen()
-		c := Cloud{Name: cloudName, APICalls: len(calls), Created: map[string]int{}, Leaked: names(books.Leaked), Duplicates: []string{}, CostTotal: books.CostTotal}
-		for kind, n := range books.Created {
-			c.Created[string(kind)] = n
+		for _, rental := range s.clouds {
+			r.Cloud = append(r.Cloud, rental.report(books, calls))
 		}
-		for _, d := range books.Duplicates {
-			c.Duplicates = append(c.Duplicates, fmt.Sprintf("%s %v", d.Kind, d.IDs))
-		}
-		r.Cloud = append(r.Cloud, c)
 		s.facts.live = names(books.Live)
 	}
 	plans, err := s.decided(ctx)
@@ -292,7 +301,7 @@ func (s *story) collect(ctx context.Context, r *Report) error {
 		errs = append(errs, err)
 	}
 	_, calls := s.seen()
-	r.Decisions = answers(plans, calls)
+	r.Decisions = answers(plans, calls, s.clouds)
 	r.DecisionSeconds = quantiles(r.Decisions)
 	return errors.Join(errs...)
 }

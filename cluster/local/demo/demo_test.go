@@ -18,7 +18,7 @@ func at(seconds float64) time.Time { return epoch.Add(time.Duration(seconds * fl
 
 func TestAnswers(t *testing.T) {
 	call := func(seconds float64, action string, desired *int) requestlog.Entry {
-		return requestlog.Entry{Time: at(seconds), Action: action, Desired: desired, Verified: true}
+		return requestlog.Entry{Time: at(seconds), Action: action, Desired: desired, Verified: true, AccessKeyID: "akid"}
 	}
 	decided := func(seconds float64, from, to int) planned {
 		return planned{UnmetSeen: at(seconds), Offering: "ack-general", From: from, To: to}
@@ -61,7 +61,7 @@ func TestAnswers(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			if diff := cmp.Diff(tc.want, answers(tc.decisions, tc.calls)); diff != "" {
+			if diff := cmp.Diff(tc.want, answers(tc.decisions, tc.calls, []rental{{member: "ack", account: "akid"}})); diff != "" {
 				t.Errorf("\n%s\nanswers(...): -want, +got:\n%s", tc.reason, diff)
 			}
 		})
@@ -101,9 +101,9 @@ func TestJudge(t *testing.T) {
 				{Name: surging, PeakReplicas: surgeDemand, PeakCloudReplicas: 30, NeededCloudReplicas: 30},
 				{Name: ebbing, PeakReplicas: ebbingFrom},
 			},
-			Cloud: []Cloud{{Name: cloudName, Leaked: []string{}, Duplicates: []string{}}},
+			Cloud: []Cloud{{Name: "ack", Created: map[string]int{"cluster": 1}, Leaked: []string{}, Duplicates: []string{}}},
 		}
-		f := facts{surging: surging, surge: surgeDemand, phases: 2}
+		f := facts{surging: surging, surge: surgeDemand, phases: 2, guaranteed: 2}
 		if change != nil {
 			change(r, &f)
 		}
@@ -117,6 +117,8 @@ func TestJudge(t *testing.T) {
 	}{
 		"Kept":        {reason: "All is well."},
 		"NotReached":  {reason: "A story that ended early is not ok.", change: func(r *Report, _ *facts) { r.Phases[1].Reached = false }, broken: []string{"the whole story is told"}},
+		"OneCloud":    {reason: "The pool rents from both clouds.", change: func(r *Report, _ *facts) { r.Cloud[0].Created = nil }, broken: []string{"the pool rents from ack"}},
+		"NoGuarantee": {reason: "Reserved replicas wait for no machine.", change: func(_ *Report, f *facts) { f.guaranteed = 60 }, broken: []string{"what was reserved is there when it is needed"}},
 		"NotReady":    {reason: "All replicas must have been Ready.", change: func(r *Report, _ *facts) { r.Workloads[0].PeakReplicas-- }, broken: []string{surging + " gets all it asks for"}},
 		"TooMuch":     {reason: "One replica too many in the cloud is too many.", change: func(r *Report, _ *facts) { r.Workloads[0].PeakCloudReplicas++ }, broken: []string{"only what does not fit goes to the cloud"}},
 		"OtherLeft":   {reason: "A service that did not grow stays at home.", change: func(r *Report, _ *facts) { r.Workloads[1].PeakCloudReplicas = 1 }, broken: []string{ebbing + " stays at home"}},
@@ -126,8 +128,8 @@ func TestJudge(t *testing.T) {
 		"Undecided":   {reason: "Without a decision nothing is known of latency.", change: func(r *Report, _ *facts) { r.DecisionSeconds = Quantiles{} }, broken: []string{"the cloud is called within a second"}},
 		"Leaked":      {reason: "A leak costs money.", change: func(r *Report, _ *facts) { r.Cloud[0].Leaked = []string{"ecs i-1"} }, broken: []string{"nothing leaks in ack"}},
 		"Twice":       {reason: "A duplicate does as well.", change: func(r *Report, _ *facts) { r.Cloud[0].Duplicates = []string{"cluster"} }, broken: []string{"nothing is made twice in ack"}},
-		"CloudLeft":   {reason: "What lives in the end is paid for.", change: func(_ *Report, f *facts) { f.live = []string{"cluster c-1"} }, broken: []string{"the cloud account is empty in the end"}},
-		"NoBooks":     {reason: "Not knowing the cloud's books is not the same as empty books.", change: func(r *Report, _ *facts) { r.Cloud = nil }, broken: []string{"the cloud account is empty in the end"}},
+		"CloudLeft":   {reason: "What lives in the end is paid for.", change: func(_ *Report, f *facts) { f.live = []string{"cluster c-1"} }, broken: []string{"both cloud accounts are empty in the end"}},
+		"NoBooks":     {reason: "Not knowing the cloud's books is not the same as empty books.", change: func(r *Report, _ *facts) { r.Cloud = nil }, broken: []string{"both cloud accounts are empty in the end"}},
 		"ManagedLeft": {reason: "The claim must go whole.", change: func(_ *Report, f *facts) { f.managed = []string{"Member/a"} }, broken: []string{"no managed resource is left"}},
 		"HomeLost":    {reason: "Self-built clusters keep what they run.", change: func(_ *Report, f *facts) { f.missing = []string{"web: 0 of 4"} }, broken: []string{"the self-built clusters go on running what they ran"}},
 	}

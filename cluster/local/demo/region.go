@@ -19,6 +19,7 @@ import (
 	ackv1alpha1 "regionpool.io/provider-regionpool/apis/ack/v1alpha1"
 	federationv1alpha1 "regionpool.io/provider-regionpool/apis/federation/v1alpha1"
 	platformv1alpha1 "regionpool.io/provider-regionpool/apis/platform/v1alpha1"
+	tkev1alpha1 "regionpool.io/provider-regionpool/apis/tke/v1alpha1"
 	"regionpool.io/provider-regionpool/cluster/local/manifests"
 )
 
@@ -26,9 +27,13 @@ import (
 var managedKinds = []schema.GroupVersionKind{
 	ackv1alpha1.ClusterGroupVersionKind,
 	ackv1alpha1.NodePoolGroupVersionKind,
+	tkev1alpha1.ClusterGroupVersionKind,
+	tkev1alpha1.NodePoolGroupVersionKind,
+	tkev1alpha1.VirtualNodePoolGroupVersionKind,
 	federationv1alpha1.MemberGroupVersionKind,
 	federationv1alpha1.PlacementPolicyGroupVersionKind,
 	federationv1alpha1.CapacityPlanGroupVersionKind,
+	federationv1alpha1.CapacityReservationGroupVersionKind,
 }
 
 // managedResources lists what a claim is made of, as kind/name.
@@ -66,6 +71,32 @@ func readClaim(path string) (*unstructured.Unstructured, error) {
 		return u, nil
 	}
 	return nil, fmt.Errorf("cannot find a RegionPool in %s", path)
+}
+
+// readBurst reads the emergency claim from a file of examples/. In the demo it
+// is for the service that surges, and for the demo's pool.
+func readBurst(path string, claim *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	objs, err := manifests.Read(path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the emergency claim: %w", err)
+	}
+	for _, u := range objs {
+		if u.GetKind() != "Burst" {
+			continue
+		}
+		u.SetNamespace(claim.GetNamespace())
+		spec, ok := u.Object["spec"].(map[string]any)
+		if !ok {
+			return nil, fmt.Errorf("cannot read the emergency claim: %s has no spec", path)
+		}
+		spec["poolRef"] = map[string]any{"name": claim.GetName()}
+		spec["amount"] = map[string]any{"replicas": int64(reserved)}
+		spec["targets"] = []any{map[string]any{"namespace": namespace, "kind": "Deployment", "name": surging}}
+		delete(spec, "elastic")
+		delete(spec, "prefer")
+		return u, nil
+	}
+	return nil, fmt.Errorf("cannot find a Burst in %s", path)
 }
 
 var delays = map[string]string{"stabilizationWindow": "3s", "nodeIdle": "3s", "clusterIdle": "5s"}

@@ -79,6 +79,10 @@ type Promise struct {
 	Detail  string `json:"detail"`
 }
 
+// guaranteedWithin bounds the time that reserved replicas take, in seconds: no
+// machine has to come for them.
+const guaranteedWithin = 10
+
 // facts are what is known when the story ends, beside what is in the report.
 type facts struct {
 	// surging is the workload whose demand rises, to so many replicas.
@@ -88,8 +92,10 @@ type facts struct {
 	phases int
 	// live objects in the cloud, and managed resources, at the end.
 	live, managed []string
-	// floor is what the observer says of the workloads at the end.
+	// missing is what the observer says of the workloads at the end.
 	missing []string
+	// guaranteed is how many seconds reserved replicas took to be Ready.
+	guaranteed float64
 }
 
 // judge computes the promises and OK.
@@ -126,11 +132,13 @@ func (r *Report) judge(f facts) {
 	promise(r.DecisionSeconds.Count > 0 && r.DecisionSeconds.P99 <= 1, "the cloud is called within a second",
 		"%d decisions, p99 %.2f s", r.DecisionSeconds.Count, r.DecisionSeconds.P99)
 
+	promise(f.guaranteed > 0 && f.guaranteed <= guaranteedWithin, "what was reserved is there when it is needed", "%d replicas Ready after %.1f s", reserved, f.guaranteed)
 	for _, c := range r.Cloud {
+		promise(c.Created["cluster"] > 0, "the pool rents from "+c.Name, "%d clusters, CNY %.2f", c.Created["cluster"], c.CostTotal)
 		promise(len(c.Leaked) == 0, "nothing leaks in "+c.Name, "%s", orNothing(c.Leaked))
 		promise(len(c.Duplicates) == 0, "nothing is made twice in "+c.Name, "%s", orNothing(c.Duplicates))
 	}
-	promise(len(r.Cloud) > 0 && len(f.live) == 0, "the cloud account is empty in the end", "%s", orNothing(f.live))
+	promise(len(r.Cloud) > 0 && len(f.live) == 0, "both cloud accounts are empty in the end", "%s", orNothing(f.live))
 	promise(len(f.managed) == 0, "no managed resource is left", "%s", orNothing(f.managed))
 	promise(len(f.missing) == 0, "the self-built clusters go on running what they ran", "%s", orNothing(f.missing))
 

@@ -16,6 +16,7 @@ import (
 
 	"regionpool.io/provider-regionpool/test/cloudsim/ledger"
 	"regionpool.io/provider-regionpool/test/cloudsim/requestlog"
+	"regionpool.io/provider-regionpool/test/cloudsim/stock"
 	"regionpool.io/provider-regionpool/test/observer"
 )
 
@@ -32,6 +33,7 @@ const (
 type cloud interface {
 	Ledger(ctx context.Context) (ledger.Report, error)
 	Requests(ctx context.Context, f requestlog.Filter) ([]requestlog.Entry, error)
+	SetStock(ctx context.Context, it stock.Item) error
 }
 
 // A story is the demo while it runs. It drives the region as its users do, by
@@ -43,6 +45,10 @@ type story struct {
 	observer *observer.Observer
 	cloud    cloud
 	claim    *unstructured.Unstructured
+	// burst is the emergency claim.
+	burst *unstructured.Unstructured
+	// clouds of the claim, in its order.
+	clouds []rental
 	// decided returns what fleet says it decided.
 	decided func(ctx context.Context) ([]planned, error)
 
@@ -65,7 +71,7 @@ type step struct {
 
 func (s *story) steps() []step {
 	return []step{
-		{"claim", "A platform team declares its region", 60 * time.Second, s.declare},
+		{"claim", "Act one. A platform team declares its region", 60 * time.Second, s.declare},
 		{"normal", "Three services at their normal size", 30 * time.Second, s.deploy},
 		{"order", "Demand rises tenfold", 15 * time.Second, s.surge},
 		{"join", "A cluster is being built in the cloud", 60 * time.Second, s.join},
@@ -74,6 +80,12 @@ func (s *story) steps() []step {
 		{"calm", "Demand falls", 30 * time.Second, s.calm},
 		{"drain", "Empty nodes are given back", 40 * time.Second, s.drain},
 		{"release", "The empty cluster is given back", 90 * time.Second, s.release},
+		{"soldout", "Act two. Demand rises again, and the first cloud sells out", 90 * time.Second, s.sellOut},
+		{"takeover", "The second cloud takes over", 90 * time.Second, s.takeOver},
+		{"reserve", "An emergency claim guarantees more", 60 * time.Second, s.reserve},
+		{"use", "The guarantee is used", 30 * time.Second, s.use},
+		{"calm2", "Demand falls for good", 60 * time.Second, s.calmAgain},
+		{"release2", "Both clouds are given back", 120 * time.Second, s.releaseBoth},
 		{"goodbye", "The claim is deleted", 90 * time.Second, s.goodbye},
 	}
 }
@@ -161,7 +173,7 @@ func (s *story) declare(ctx context.Context) error {
 	if err := apply(ctx, s.host, s.claim.DeepCopy()); err != nil {
 		return err
 	}
-	s.screen.say("The platform team applies the claim %q: two clusters of its own, and one it may rent.", s.claim.GetName())
+	s.screen.say("The platform team applies the claim %q: two clusters of its own, and one in each of two clouds that it may rent.", s.claim.GetName())
 	if err := s.until(ctx, func() (bool, string, error) {
 		p, err := typed(ctx, s.host, s.claimName())
 		if err != nil {
@@ -213,7 +225,7 @@ func (s *story) surge(ctx context.Context) error {
 	text := "A cluster is ordered in the cloud"
 	if plans, err := s.decided(ctx); err == nil {
 		_, calls := s.seen()
-		if ds := answers(plans, calls); len(ds) > 0 {
+		if ds := answers(plans, calls, s.clouds); len(ds) > 0 {
 			text += fmt.Sprintf(", %.2f s after the shortage was seen", ds[0].Seconds)
 		}
 	}
@@ -267,7 +279,7 @@ func (s *story) moveHome(ctx context.Context) error {
 	last, since := before, time.Now()
 	if err := s.until(ctx, func() (bool, string, error) {
 		w := s.observer.State().Workload(surging)
-		if n := w.Pods[s.rented()]; n != last {
+		if n := s.inCloud(w); n != last {
 			last, since = n, time.Now()
 		}
 		ready, waiting, err := s.allReady()
@@ -290,7 +302,7 @@ func (s *story) calm(ctx context.Context) error {
 		}
 		if err := s.until(ctx, func() (bool, string, error) {
 			w := s.observer.State().Workload(surging)
-			return w.Desired == n && w.Pods[s.rented()] == 0 && w.Own == n,
+			return w.Desired == n && s.inCloud(w) == 0 && w.Own == n,
 				fmt.Sprintf("%d replicas at home and none in the cloud; there are %d and %d", n, w.Own, w.Cloud), nil
 		}); err != nil {
 			return err
@@ -376,6 +388,15 @@ func (s *story) rented() string {
 		}
 	}
 	return ""
+}
+
+// inCloud counts the pods of a workload in rented clusters.
+func (s *story) inCloud(w observer.Workload) int {
+	n := 0
+	for _, r := range s.clouds {
+		n += w.Pods[r.member]
+	}
+	return n
 }
 
 // called says whether a call was accepted since.

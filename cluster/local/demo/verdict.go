@@ -13,8 +13,9 @@ func intro(s *screen) string {
 	return "\n" + s.paint(bold, "  A region survives a surge") + "\n\n" +
 		"  Two self-built clusters are nearly full. The demand on one of three services\n" +
 		"  rises tenfold. What does not fit goes to a cluster that is rented for it, and\n" +
-		"  comes back; what was rented is given back. Everything below is real except\n" +
-		"  the cloud, which is simulated and runs sixty times as fast.\n\n"
+		"  comes back; what was rented is given back. Then it happens again, and the\n" +
+		"  first cloud is sold out. Everything below is real except the clouds, which\n" +
+		"  are simulated and run sixty times as fast.\n\n"
 }
 
 // verdict says what was promised and what happened.
@@ -45,7 +46,7 @@ func verdict(s *screen, r *Report, failed error, report, logs string) string {
 		fmt.Fprintf(b, "  %s  The demo ran for %.0f seconds", s.paint(red+bold, "VERDICT: NOT ok."), r.Seconds)
 	}
 	for _, c := range r.Cloud {
-		fmt.Fprintf(b, "; %d calls to the cloud, CNY %.2f", c.APICalls, c.CostTotal)
+		fmt.Fprintf(b, "; %s: %d calls, CNY %.2f", c.Name, c.APICalls, c.CostTotal)
 	}
 	fmt.Fprintf(b, ".\n\n  report  %s\n  logs    %s\n", report, logs)
 	if !r.OK {

@@ -34,6 +34,9 @@ const (
 	ebbing     = "search"
 	ebbingFrom = 20
 	ebbingTo   = 12
+	// reserved replicas are guaranteed to the surging service by the emergency
+	// claim.
+	reserved = 12
 )
 
 var services = []service{

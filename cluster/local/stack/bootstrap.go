@@ -26,8 +26,10 @@ const (
 	// KarmadaConfig is the ClusterProviderConfig of the workload plane.
 	KarmadaConfig = "karmada"
 
-	// CloudConfig is the ClusterProviderConfig of the simulated cloud account.
-	CloudConfig = "aliyun"
+	// CloudConfig and TencentConfig are the ClusterProviderConfigs of the
+	// simulated cloud accounts.
+	CloudConfig   = "aliyun"
+	TencentConfig = "tencent"
 
 	// kubeconfigKey and credentialsKey are the keys of the Secrets.
 	kubeconfigKey  = "kubeconfig"
@@ -39,7 +41,7 @@ const (
 
 // bootstrap puts into the host plane what a platform team would have prepared:
 // namespaces, the members' kubeconfigs, and ClusterProviderConfigs with
-// credentials for the workload plane and the cloud.
+// credentials for the workload plane and the clouds.
 func (s *Stack) bootstrap(ctx context.Context) error {
 	host := s.Plane(Host)
 	if host == nil {
@@ -66,15 +68,25 @@ func (s *Stack) bootstrap(ctx context.Context) error {
 		}
 	}
 	if cloud := s.Cloud(); cloud.Endpoint != "" {
-		credentials, err := json.Marshal(map[string]string{"accessKeyId": cloud.AccessKeyID, "accessKeySecret": cloud.AccessKeySecret})
-		if err != nil {
-			return fmt.Errorf("cannot encode credentials of the cloud: %w", err)
+		for _, a := range []struct {
+			name        string
+			kind        v1alpha1.ProviderConfigType
+			endpoint    string
+			credentials map[string]string
+		}{
+			{CloudConfig, v1alpha1.TypeAlibabaCloud, cloud.Endpoint, map[string]string{"accessKeyId": cloud.AccessKeyID, "accessKeySecret": cloud.AccessKeySecret}},
+			{TencentConfig, v1alpha1.TypeTencentCloud, cloud.TencentEndpoint, map[string]string{"secretId": cloud.SecretID, "secretKey": cloud.SecretKey}},
+		} {
+			credentials, err := json.Marshal(a.credentials)
+			if err != nil {
+				return fmt.Errorf("cannot encode credentials of %s: %w", a.name, err)
+			}
+			objs = append(objs, secret(SystemNamespace, a.name, credentialsKey, credentials))
+			objs = append(objs, providerConfig(a.name, a.kind, credentialsKey, map[string]any{
+				"endpoint":  a.endpoint,
+				"rateLimit": map[string]any{"qps": int64(cloudQPS), "burst": int64(cloudBurst)},
+			}))
 		}
-		objs = append(objs, secret(SystemNamespace, CloudConfig, credentialsKey, credentials))
-		objs = append(objs, providerConfig(CloudConfig, v1alpha1.TypeAlibabaCloud, credentialsKey, map[string]any{
-			"endpoint":  cloud.Endpoint,
-			"rateLimit": map[string]any{"qps": int64(cloudQPS), "burst": int64(cloudBurst)},
-		}))
 	}
 	if err := manifests.Apply(ctx, c, objs...); err != nil {
 		return fmt.Errorf("cannot bootstrap the host plane: %w", err)

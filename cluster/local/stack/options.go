@@ -103,9 +103,9 @@ type Part string
 //     and --metrics-address.
 //   - Fleet gets --kubeconfig of the Karmada API, --metrics-bind-address and
 //     --health-probe-bind-address (which must answer /readyz).
-//   - CloudSim gets --ack-address, --admin-address, --dir (its own folder),
-//     --etcd, --binaries (a folder for binaries.Open), --clock-factor and
-//     --config (a file with the account that Cloud returns).
+//   - CloudSim gets --ack-address, --tke-address, --admin-address, --dir (its own
+//     folder), --etcd, --binaries (a folder for binaries.Open), --clock-factor
+//     and --config (a file with the accounts that Cloud returns).
 const (
 	Provider Part = "provider"
 	Function Part = "function"

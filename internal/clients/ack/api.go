@@ -57,6 +57,10 @@ type API interface {
 	DeleteCluster(ctx context.Context, id string) (taskID string, err error)
 	// Kubeconfig that is valid for ttl, between 15 minutes and 3 days.
 	Kubeconfig(ctx context.Context, id string, ttl time.Duration, private bool) (*Kubeconfig, error)
+	// GetAddon of a cluster. One that is not installed is CodeAddonNotFound.
+	GetAddon(ctx context.Context, clusterID, name string) (*AddonInstance, error)
+	// InstallAddon into a cluster that runs.
+	InstallAddon(ctx context.Context, clusterID string, a Addon) (taskID string, err error)
 	// ClusterResources is the inventory of what ACK made for a cluster.
 	ClusterResources(ctx context.Context, id string) ([]Resource, error)
 
@@ -115,6 +119,13 @@ type Addon struct {
 	Disabled bool
 }
 
+// An AddonInstance is an add-on that is installed.
+type AddonInstance struct {
+	Name string
+	// State is active, updating, upgrading or deleting.
+	State string
+}
+
 // A Cluster as ACK describes it.
 type Cluster struct {
 	ID                 string
@@ -146,6 +157,8 @@ type Resource struct {
 type NodePoolInput struct {
 	Name          string
 	InstanceTypes []string
+	// Spot machines may be reclaimed. They are rented at the price of the market.
+	Spot          bool
 	VSwitchIDs    []string
 	DesiredSize   int32
 	MultiAZPolicy string

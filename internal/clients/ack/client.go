@@ -142,10 +142,19 @@ func (c *client) GetCluster(ctx context.Context, id string) (*Cluster, error) {
 }
 
 func (c *client) ListClusters(ctx context.Context, name string) ([]Cluster, error) {
+	// The name filter of the API is fuzzy.
+	return c.listClusters(ctx, name, func(cl *wireCluster) bool { return cl.Name == name })
+}
+
+// listClusters of the region, all pages. An empty name filters nothing.
+func (c *client) listClusters(ctx context.Context, name string, match func(*wireCluster) bool) ([]Cluster, error) {
 	const op = "DescribeClustersForRegion"
 	var all []Cluster
 	for page := int64(1); page <= maxPages; page++ {
-		req := &cs.DescribeClustersForRegionRequest{Name: tea.String(name), PageNumber: tea.Int64(page), PageSize: tea.Int64(listPage / 2)}
+		req := &cs.DescribeClustersForRegionRequest{PageNumber: tea.Int64(page), PageSize: tea.Int64(listPage / 2)}
+		if name != "" {
+			req.Name = tea.String(name)
+		}
 		out, err := call(ctx, c, op, func(h map[string]*string, rt *util.RuntimeOptions) (*cs.DescribeClustersForRegionResponse, error) {
 			return c.sdk.DescribeClustersForRegionWithOptions(tea.String(c.region), req, h, rt)
 		})
@@ -160,8 +169,7 @@ func (c *client) ListClusters(ctx context.Context, name string) ([]Cluster, erro
 			return nil, incomplete(op)
 		}
 		for _, cl := range body.Clusters {
-			// The name filter of the API is fuzzy.
-			if cl.Name == name {
+			if match(&cl) {
 				all = append(all, *cl.cluster())
 			}
 		}
@@ -242,6 +250,34 @@ func (c *client) ClusterResources(ctx context.Context, id string) ([]Resource, e
 	return all, nil
 }
 
+func (c *client) GetAddon(ctx context.Context, clusterID, name string) (*AddonInstance, error) {
+	const op = "GetClusterAddonInstance"
+	out, err := call(ctx, c, op, func(h map[string]*string, rt *util.RuntimeOptions) (*cs.GetClusterAddonInstanceResponse, error) {
+		return c.sdk.GetClusterAddonInstanceWithOptions(tea.String(clusterID), tea.String(name), h, rt)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if out.Body == nil || tea.StringValue(out.Body.State) == "" {
+		return nil, incomplete(op)
+	}
+	return &AddonInstance{Name: name, State: tea.StringValue(out.Body.State)}, nil
+}
+
+func (c *client) InstallAddon(ctx context.Context, clusterID string, a Addon) (string, error) {
+	body := &cs.InstallClusterAddonsRequestBody{Name: tea.String(a.Name)}
+	if a.Config != "" {
+		body.Config = tea.String(a.Config)
+	}
+	out, err := call(ctx, c, "InstallClusterAddons", func(h map[string]*string, rt *util.RuntimeOptions) (*cs.InstallClusterAddonsResponse, error) {
+		return c.sdk.InstallClusterAddonsWithOptions(tea.String(clusterID), &cs.InstallClusterAddonsRequest{Body: []*cs.InstallClusterAddonsRequestBody{body}}, h, rt)
+	})
+	if err != nil || out.Body == nil {
+		return "", err
+	}
+	return tea.StringValue(out.Body.TaskId), nil
+}
+
 func (c *client) CreateNodePool(ctx context.Context, clusterID string, in NodePoolInput) (Created, error) {
 	const op = "CreateClusterNodePool"
 	req := &cs.CreateClusterNodePoolRequest{
@@ -260,6 +296,9 @@ func (c *client) CreateNodePool(ctx context.Context, clusterID string, in NodePo
 		KubernetesConfig: &cs.CreateClusterNodePoolRequestKubernetesConfig{
 			Labels: tags(in.Labels), Taints: taints(in.Taints), Runtime: tea.String("containerd"),
 		},
+	}
+	if in.Spot {
+		req.ScalingGroup.SpotStrategy = tea.String("SpotAsPriceGo")
 	}
 	for _, t := range tags(in.Tags) {
 		req.ScalingGroup.Tags = append(req.ScalingGroup.Tags, &cs.CreateClusterNodePoolRequestScalingGroupTags{Key: t.Key, Value: t.Value})

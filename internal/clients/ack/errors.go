@@ -19,6 +19,7 @@ const (
 	CodeClusterNotFound  = "ErrorClusterNotFound"
 	CodeNodePoolNotFound = "ErrorNodePoolNotFound"
 	CodeTaskNotFound     = "ErrorTaskNotFound"
+	CodeAddonNotFound    = "AddonNotFound"
 )
 
 // A rule maps codes to a class. A code matches if it equals the rule or
@@ -31,7 +32,7 @@ type rule struct {
 // rules are tried in order. The codes are those of the vendor's error centre
 // and of open-source clients that met them.
 var rules = []rule{
-	{cloud.Gone, []string{CodeClusterNotFound, CodeNodePoolNotFound, CodeTaskNotFound, "AddonNotFound"}},
+	{cloud.Gone, []string{CodeClusterNotFound, CodeNodePoolNotFound, CodeTaskNotFound, CodeAddonNotFound}},
 	{cloud.Throttled, []string{
 		"Throttling", "Rejected.Throttling", "QPS Limit Exceeded", "ServiceUnavailable", "SignatureNonceUsed",
 	}},

@@ -50,18 +50,35 @@ func Resolve(ctx context.Context, kube client.Client, mg resource.ModernManaged)
 		return nil, nil, errors.Wrap(err, "cannot track the use of the ProviderConfig")
 	}
 
-	if spec.Credentials.Source == xpv2.CredentialsSourceInjectedIdentity {
-		return spec, nil, nil
-	}
+	raw, err := extract(ctx, kube, spec, *ref)
+	return spec, raw, err
+}
 
+// Get the configuration that a reference names, and its credentials, without
+// recording a use. It serves what looks at an account on behalf of resources
+// that record theirs. The namespace is that of a ProviderConfig.
+func Get(ctx context.Context, kube client.Client, namespace string, ref xpv2.ProviderConfigReference) (*v1alpha1.ProviderConfigSpec, []byte, error) {
+	spec, err := configSpec(ctx, kube, namespace, ref)
+	if err != nil {
+		return nil, nil, err
+	}
+	raw, err := extract(ctx, kube, spec, ref)
+	return spec, raw, err
+}
+
+// extract the credentials, which are nil for an injected identity.
+func extract(ctx context.Context, kube client.Client, spec *v1alpha1.ProviderConfigSpec, ref xpv2.ProviderConfigReference) ([]byte, error) {
+	if spec.Credentials.Source == xpv2.CredentialsSourceInjectedIdentity {
+		return nil, nil
+	}
 	raw, err := resource.CommonCredentialExtractor(ctx, spec.Credentials.Source, kube, spec.Credentials.CommonCredentialSelectors)
 	if err != nil {
-		return nil, nil, errors.Wrapf(err, "cannot get the credentials of %s %q: check its spec.credentials", ref.Kind, ref.Name)
+		return nil, errors.Wrapf(err, "cannot get the credentials of %s %q: check its spec.credentials", ref.Kind, ref.Name)
 	}
 	if len(raw) == 0 {
-		return nil, nil, errors.Errorf("the credentials of %s %q are empty: check its spec.credentials", ref.Kind, ref.Name)
+		return nil, errors.Errorf("the credentials of %s %q are empty: check its spec.credentials", ref.Kind, ref.Name)
 	}
-	return spec, raw, nil
+	return raw, nil
 }
 
 // configSpec returns the configuration a reference names.

@@ -2,6 +2,8 @@ package credentials
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -38,6 +40,19 @@ func TestResolve(t *testing.T) {
 		}},
 	}}
 	injected := v1alpha1.ProviderConfigSpec{Type: v1alpha1.TypeAlibabaCloud, Credentials: v1alpha1.ProviderCredentials{Source: xpv2.CredentialsSourceInjectedIdentity}}
+	t.Setenv("TEST_TENCENT", "from the environment")
+	file := filepath.Join(t.TempDir(), "credentials")
+	if err := os.WriteFile(file, []byte("from a file"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	environment := v1alpha1.ProviderConfigSpec{Type: v1alpha1.TypeTencentCloud, Credentials: v1alpha1.ProviderCredentials{
+		Source:                    xpv2.CredentialsSourceEnvironment,
+		CommonCredentialSelectors: xpv2.CommonCredentialSelectors{Env: &xpv2.EnvSelector{Name: "TEST_TENCENT"}},
+	}}
+	filesystem := v1alpha1.ProviderConfigSpec{Type: v1alpha1.TypeTencentCloud, Credentials: v1alpha1.ProviderCredentials{
+		Source:                    xpv2.CredentialsSourceFilesystem,
+		CommonCredentialSelectors: xpv2.CommonCredentialSelectors{Fs: &xpv2.FsSelector{Path: file}},
+	}}
 	cases := map[string]struct {
 		reason string
 		ref    *xpv2.ProviderConfigReference
@@ -61,6 +76,18 @@ func TestResolve(t *testing.T) {
 			reason: "An injected identity has no value.",
 			ref:    &xpv2.ProviderConfigReference{Kind: "ClusterProviderConfig", Name: "pc"},
 			objs:   []client.Object{&v1alpha1.ClusterProviderConfig{ObjectMeta: metav1.ObjectMeta{Name: "pc"}, Spec: injected}},
+		},
+		"Environment": {
+			reason: "The provider's own environment is for cluster-scoped configurations.",
+			ref:    &xpv2.ProviderConfigReference{Kind: "ClusterProviderConfig", Name: "pc"},
+			objs:   []client.Object{&v1alpha1.ClusterProviderConfig{ObjectMeta: metav1.ObjectMeta{Name: "pc"}, Spec: environment}},
+			want:   "from the environment",
+		},
+		"Filesystem": {
+			reason: "So are its files.",
+			ref:    &xpv2.ProviderConfigReference{Kind: "ClusterProviderConfig", Name: "pc"},
+			objs:   []client.Object{&v1alpha1.ClusterProviderConfig{ObjectMeta: metav1.ObjectMeta{Name: "pc"}, Spec: filesystem}},
+			want:   "from a file",
 		},
 		"NoRef":    {reason: "The field is named.", err: "spec.providerConfigRef is not set"},
 		"NoConfig": {reason: "So is what is missing.", ref: &xpv2.ProviderConfigReference{Kind: "ProviderConfig", Name: "pc"}, err: `there is no ProviderConfig "pc"`},

@@ -32,13 +32,15 @@ const bindingsDelay = 100 * time.Millisecond
 
 // Events are where changes in a Karmada API go: the queues of the controllers.
 type Events struct {
-	Members       *Requeuer
-	CapacityPlans *Requeuer
+	Members              *Requeuer
+	CapacityPlans        *Requeuer
+	CapacityReservations *Requeuer
 }
 
 // A Conn is a connection to one Karmada API.
 type Conn struct {
-	// Client reads Clusters and CapacityPlans from a cache, and writes.
+	// Client reads Clusters, CapacityPlans and CapacityReservations from a cache,
+	// and writes.
 	Client client.Client
 
 	// Live reads from the API server.
@@ -225,6 +227,16 @@ func (c *Conn) WatchCapacityPlans(ctx context.Context) error {
 	})
 }
 
+// WatchCapacityReservations leads changes of CapacityReservations to their twins
+// in the host plane, as WatchCapacityPlans does.
+func (c *Conn) WatchCapacityReservations(ctx context.Context) error {
+	return c.watch(ctx, &fleetv1alpha1.CapacityReservation{}, toolscache.ResourceEventHandlerFuncs{
+		AddFunc:    func(o any) { c.notify(c.events.CapacityReservations, o) },
+		DeleteFunc: func(o any) { c.notify(c.events.CapacityReservations, o) },
+		UpdateFunc: func(_, n any) { c.notify(c.events.CapacityReservations, n) },
+	})
+}
+
 func (c *Conn) watch(ctx context.Context, obj client.Object, h toolscache.ResourceEventHandler) error {
 	if c.cache == nil {
 		return nil
@@ -252,6 +264,8 @@ func kindKey(obj client.Object) string {
 		return "Cluster"
 	case *fleetv1alpha1.CapacityPlan:
 		return "CapacityPlan"
+	case *fleetv1alpha1.CapacityReservation:
+		return "CapacityReservation"
 	default:
 		return o.GetObjectKind().GroupVersionKind().String()
 	}

@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -27,6 +28,22 @@ func IsReady(n *corev1.Node) bool {
 		}
 	}
 	return false
+}
+
+// Condition of a node that is True, as a text, or nothing.
+func Condition(n *corev1.Node, t corev1.NodeConditionType) string {
+	for _, c := range n.Status.Conditions {
+		if c.Type == t && c.Status == corev1.ConditionTrue {
+			return cmp.Or(c.Message, c.Reason, string(t))
+		}
+	}
+	return ""
+}
+
+// IsVirtual reports whether a node is no machine: pods on it are billed one by
+// one. It knows ACK's virtual nodes and TKE's super nodes.
+func IsVirtual(n *corev1.Node) bool {
+	return n.Labels["type"] == "virtual-kubelet" || n.Labels[corev1.LabelInstanceTypeStable] == "eklet"
 }
 
 // InstanceID of a node, from a provider id such as "cn-shanghai.i-1". It is

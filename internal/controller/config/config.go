@@ -1,5 +1,6 @@
 // Package config reconciles ProviderConfigs, ClusterProviderConfigs and the
-// records of their use.
+// records of their use, and remembers in their status who made things in the
+// account.
 package config
 
 import (
@@ -25,6 +26,13 @@ import (
 	"regionpool.io/provider-regionpool/internal/clients/credentials"
 )
 
+const (
+	// conflictDelay before a write is tried again that someone else came before.
+	conflictDelay = 100 * time.Millisecond
+	// absentDelay before a configuration is looked for again.
+	absentDelay = 30 * time.Second
+)
+
 // SetupGated adds the controllers once their kinds are served.
 func SetupGated(mgr ctrl.Manager, o controller.Options) error {
 	o.Gate.Register(func() {
@@ -33,11 +41,16 @@ func SetupGated(mgr ctrl.Manager, o controller.Options) error {
 			panic(errors.Wrap(err, "cannot set up the controllers of ProviderConfigs"))
 		}
 	}, v1alpha1.ProviderConfigGroupVersionKind, v1alpha1.ClusterProviderConfigGroupVersionKind, v1alpha1.ProviderConfigUsageGroupVersionKind)
-	return nil
+	return setupOwners(mgr, o)
 }
 
 // Setup adds the controllers.
 func Setup(mgr ctrl.Manager, o controller.Options) error {
+	if o.Gate == nil {
+		if err := setupOwners(mgr, o); err != nil {
+			return err
+		}
+	}
 	if err := setup(mgr, o, v1alpha1.ProviderConfigGroupVersionKind, &v1alpha1.ProviderConfig{}); err != nil {
 		return err
 	}

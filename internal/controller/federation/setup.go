@@ -15,6 +15,7 @@ import (
 	"regionpool.io/provider-regionpool/apis/federation/v1alpha1"
 	"regionpool.io/provider-regionpool/internal/clients/karmada"
 	"regionpool.io/provider-regionpool/internal/controller/federation/capacityplan"
+	"regionpool.io/provider-regionpool/internal/controller/federation/capacityreservation"
 	"regionpool.io/provider-regionpool/internal/controller/federation/member"
 	"regionpool.io/provider-regionpool/internal/controller/federation/placementpolicy"
 	"regionpool.io/provider-regionpool/internal/controller/federation/reconcile"
@@ -31,6 +32,9 @@ type Options struct {
 
 	// Clock for time-outs. The default is the real one.
 	Clock clock.PassiveClock
+
+	// Market of the offerings of CapacityPlans. May be nil.
+	Market capacityplan.Market
 }
 
 type setupFn func(ctrl.Manager, controller.Options, reconcile.Options) error
@@ -51,8 +55,8 @@ func kinds(mgr ctrl.Manager, o controller.Options, fo Options) ([]kind, error) {
 	if fo.Clock == nil {
 		fo.Clock = clock.RealClock{}
 	}
-	members, policies, plans := &karmada.Requeuer{}, &karmada.Requeuer{}, &karmada.Requeuer{}
-	conns := karmada.NewConnections(o.Logger, karmada.Events{Members: members, CapacityPlans: plans})
+	members, policies, plans, reservations := &karmada.Requeuer{}, &karmada.Requeuer{}, &karmada.Requeuer{}, &karmada.Requeuer{}
+	conns := karmada.NewConnections(o.Logger, karmada.Events{Members: members, CapacityPlans: plans, CapacityReservations: reservations})
 	if err := mgr.Add(conns); err != nil {
 		return nil, errors.Wrap(err, "cannot add the connections to Karmada to the manager")
 	}
@@ -60,11 +64,15 @@ func kinds(mgr ctrl.Manager, o controller.Options, fo Options) ([]kind, error) {
 	with := func(r *karmada.Requeuer) reconcile.Options {
 		return reconcile.Options{Connect: connect, Requeuer: r, PollInProgress: fo.PollInProgress, Clock: fo.Clock}
 	}
-	m, p, c := v1alpha1.MemberGroupVersionKind, v1alpha1.PlacementPolicyGroupVersionKind, v1alpha1.CapacityPlanGroupVersionKind
+	m, p, c, r := v1alpha1.MemberGroupVersionKind, v1alpha1.PlacementPolicyGroupVersionKind, v1alpha1.CapacityPlanGroupVersionKind, v1alpha1.CapacityReservationGroupVersionKind
+	plan := func(mgr ctrl.Manager, o controller.Options, ro reconcile.Options) error {
+		return capacityplan.Setup(mgr, o, ro, fo.Market)
+	}
 	return []kind{
 		{gvk: m, setup: member.Setup, options: with(members), needs: []schema.GroupVersionKind{m, p}},
 		{gvk: p, setup: placementpolicy.Setup, options: with(policies), needs: []schema.GroupVersionKind{p, m}},
-		{gvk: c, setup: capacityplan.Setup, options: with(plans), needs: []schema.GroupVersionKind{c, m}},
+		{gvk: c, setup: plan, options: with(plans), needs: []schema.GroupVersionKind{c, m}},
+		{gvk: r, setup: capacityreservation.Setup, options: with(reservations), needs: []schema.GroupVersionKind{r, m}},
 	}, nil
 }
 

@@ -21,6 +21,9 @@ const (
 	// ReasonNoAnswer of an API server that has to be asked first. The time of
 	// the condition is since when.
 	ReasonNoAnswer xpv2.ConditionReason = "NoAnswer"
+	// ReasonRemains of a thing that is gone itself. The time of the condition is
+	// since when.
+	ReasonRemains xpv2.ConditionReason = "Remains"
 	// ReasonGoesOn means that it waits no longer.
 	ReasonGoesOn xpv2.ConditionReason = "GoesOn"
 )

@@ -14,12 +14,18 @@ import (
 	"regionpool.io/provider-regionpool/internal/clients/ack"
 	"regionpool.io/provider-regionpool/internal/clients/credentials"
 	"regionpool.io/provider-regionpool/internal/clients/kube"
-	ackcontroller "regionpool.io/provider-regionpool/internal/controller/ack"
-	"regionpool.io/provider-regionpool/internal/controller/ack/cluster"
-	"regionpool.io/provider-regionpool/internal/controller/ack/nodepool"
+	"regionpool.io/provider-regionpool/internal/clients/tke"
+	ackcluster "regionpool.io/provider-regionpool/internal/controller/ack/cluster"
+	acknodepool "regionpool.io/provider-regionpool/internal/controller/ack/nodepool"
 	"regionpool.io/provider-regionpool/internal/controller/config"
+	"regionpool.io/provider-regionpool/internal/controller/elastic"
 	"regionpool.io/provider-regionpool/internal/controller/federation"
 	"regionpool.io/provider-regionpool/internal/controller/lifecycle"
+	tkecontroller "regionpool.io/provider-regionpool/internal/controller/tke"
+	tkecluster "regionpool.io/provider-regionpool/internal/controller/tke/cluster"
+	tkenodepool "regionpool.io/provider-regionpool/internal/controller/tke/nodepool"
+	"regionpool.io/provider-regionpool/internal/controller/tke/virtualnodepool"
+	"regionpool.io/provider-regionpool/internal/market"
 )
 
 // patience is how many polls in progress the provider has patience for: five
@@ -32,60 +38,102 @@ type Options struct {
 	PollInProgress time.Duration
 	// ListLag is how long lists of the cloud may lag behind writes.
 	ListLag time.Duration
+	// Market is how often the clouds are asked for prices, stock and addresses.
+	Market market.Options
+	// SweepInterval is how often accounts are searched for leaks, and LeakGrace
+	// how long something has no owner before it is one.
+	SweepInterval, LeakGrace time.Duration
 	// Clock of everything that waits.
 	Clock clock.WithTicker
 }
 
-// ack returns the options of the ack controllers.
-func (o Options) ack() *ackcontroller.Options {
-	factory := ack.NewFactory(o.Clock)
-	return &ackcontroller.Options{
+// elastic returns the options of the controllers of rented clusters.
+func (o Options) elastic() *elastic.Options {
+	return &elastic.Options{
 		PollInProgress: o.PollInProgress,
 		ListLag:        o.ListLag,
 		Recheck:        patience * o.PollInProgress,
 		Patience:       patience * o.PollInProgress,
 		Clock:          o.Clock,
 		Resolve:        credentials.Resolve,
-		Client: func(spec *pcv1alpha1.ProviderConfigSpec, raw []byte, region string) (ack.API, error) {
-			return factory.Client(spec, raw, region)
-		},
-		Kubeconfigs: ack.NewKubeconfigs(o.Clock),
-		Kube:        kube.NewClients(o.Clock, kube.NewClient),
+		Kubeconfigs:    kube.NewKubeconfigs(o.Clock),
+		Kube:           kube.NewClients(o.Clock, kube.NewClient),
+	}
+}
+
+func (o Options) clouds() clouds {
+	return clouds{ack: ack.NewFactory(o.Clock), tke: tke.NewFactory(o.Clock)}
+}
+
+// clouds makes clients of all clouds. Each keeps one token bucket for an account,
+// so there must be one of it in a process.
+type clouds struct {
+	ack *ack.Factory
+	tke *tke.Factory
+}
+
+func (c clouds) newACK(spec *pcv1alpha1.ProviderConfigSpec, raw []byte, region string) (ack.API, error) {
+	return c.ack.Client(spec, raw, region)
+}
+
+func (c clouds) newTKE(spec *pcv1alpha1.ProviderConfigSpec, raw []byte, region string) (tkecontroller.Client, error) {
+	return c.tke.Client(spec, raw, region)
+}
+
+// rented are the controllers of what is rented, of all clouds.
+func (c clouds) rented() []*elastic.Controller {
+	return []*elastic.Controller{
+		ackcluster.Kind(c.newACK).Controller(),
+		acknodepool.Kind(c.newACK).Controller(),
+		tkecluster.Kind(c.newTKE).Controller(),
+		tkenodepool.Kind(c.newTKE).Controller(),
 	}
 }
 
 // Gated adds all controllers to the manager. Each starts when the CRDs that it
 // needs are served.
 func Gated(mgr ctrl.Manager, o controller.Options, po Options) error {
-	ao := po.ack()
-	for _, f := range []func() error{
-		func() error { return customresourcesgate.Setup(mgr, o) },
-		func() error { return config.SetupGated(mgr, o) },
-		func() error { return cluster.SetupGated(mgr, o, ao) },
-		func() error { return nodepool.SetupGated(mgr, o, ao) },
-		func() error { return federation.SetupGated(lifecycle.Quiet(mgr), o, po.federation()) },
-	} {
-		if err := f(); err != nil {
+	if err := customresourcesgate.Setup(mgr, o); err != nil {
+		return err
+	}
+	if err := config.SetupGated(mgr, o); err != nil {
+		return err
+	}
+	eo, all := po.elastic(), po.clouds()
+	for _, c := range all.rented() {
+		if err := c.SetupGated(mgr, o, eo); err != nil {
 			return err
 		}
 	}
-	return nil
+	if err := virtualnodepool.SetupGated(mgr, o, eo, all.newTKE); err != nil {
+		return err
+	}
+	fo, err := accounts(mgr, o, po, all)
+	if err != nil {
+		return err
+	}
+	return federation.SetupGated(lifecycle.Quiet(mgr), o, fo)
 }
 
 // All adds all controllers to the manager. Their CRDs have to be there.
 func All(mgr ctrl.Manager, o controller.Options, po Options) error {
-	ao := po.ack()
-	for _, f := range []func() error{
-		func() error { return config.Setup(mgr, o) },
-		func() error { return cluster.Setup(mgr, o, ao) },
-		func() error { return nodepool.Setup(mgr, o, ao) },
-		func() error { return federation.Setup(lifecycle.Quiet(mgr), o, po.federation()) },
-	} {
-		if err := f(); err != nil {
+	if err := config.Setup(mgr, o); err != nil {
+		return err
+	}
+	eo, all := po.elastic(), po.clouds()
+	for _, c := range all.rented() {
+		if err := c.Setup(mgr, o, eo); err != nil {
 			return err
 		}
 	}
-	return nil
+	if err := virtualnodepool.Setup(mgr, o, eo, all.newTKE); err != nil {
+		return err
+	}
+	fo, err := accounts(mgr, o, po, all)
+	if err != nil {
+		return err
+	}
+	return federation.Setup(lifecycle.Quiet(mgr), o, fo)
 }
 
 func (o Options) federation() federation.Options {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-logr/logr"
 	clusterv1alpha1 "github.com/karmada-io/karmada/pkg/apis/cluster/v1alpha1"
+	policyv1alpha1 "github.com/karmada-io/karmada/pkg/apis/policy/v1alpha1"
 	workv1alpha2 "github.com/karmada-io/karmada/pkg/apis/work/v1alpha2"
 	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/events"
@@ -64,16 +65,18 @@ type Fleet struct {
 
 	members   *members
 	templates *templates
-	bindings  *overlay
-	plans     *overlay
+	steerer   *steerer
 	simulator *simulation.Scheduler
+
+	bindings, plans, reservations, policies *overlay
 
 	trigger chan struct{}
 	// kicked has when the first change came that no round has seen.
 	kicked chan time.Time
 
-	// statusWritten says when the status of a plan was last written.
-	statusWritten map[string]time.Time
+	// statusWritten says when the status of a plan was last written,
+	// reservationWritten that of a reservation, policyWritten when a policy was.
+	statusWritten, reservationWritten, policyWritten map[string]time.Time
 }
 
 // New returns a Fleet. An error says that no simulator could be made.
@@ -95,12 +98,15 @@ func New(o Options) (*Fleet, error) {
 		Options:       o,
 		members:       newMembers(o.Connect, o.Clock, o.Log),
 		templates:     newTemplates(o.Live, o.Clock),
+		steerer:       newSteerer(o.Clock, o.Log),
 		bindings:      newOverlay(),
 		plans:         newOverlay(),
+		reservations:  newOverlay(),
+		policies:      newOverlay(),
 		simulator:     sim,
 		trigger:       make(chan struct{}, 1),
 		kicked:        make(chan time.Time, 1),
-		statusWritten: map[string]time.Time{},
+		statusWritten: map[string]time.Time{}, reservationWritten: map[string]time.Time{}, policyWritten: map[string]time.Time{},
 	}, nil
 }
 
@@ -122,7 +128,7 @@ func (f *Fleet) Kick() {
 
 // Start runs the loop until the context ends.
 func (f *Fleet) Start(ctx context.Context) error {
-	for _, o := range []client.Object{&workv1alpha2.ResourceBinding{}, &workv1alpha2.ClusterResourceBinding{}, &clusterv1alpha1.Cluster{}, &fleetv1alpha1.CapacityPlan{}} {
+	for _, o := range []client.Object{&workv1alpha2.ResourceBinding{}, &workv1alpha2.ClusterResourceBinding{}, &clusterv1alpha1.Cluster{}, &policyv1alpha1.OverridePolicy{}, &fleetv1alpha1.CapacityPlan{}, &fleetv1alpha1.CapacityReservation{}} {
 		inf, err := f.Cache.GetInformer(ctx, o)
 		if err != nil {
 			return fmt.Errorf("cannot watch %T: %w", o, err)
@@ -227,6 +233,7 @@ func (f *Fleet) Round(ctx context.Context, seen time.Time) (time.Duration, error
 		next = earlier(next, p.out.Next)
 	}
 	again, err := f.write(ctx, v, made, seen)
+	f.steer(ctx, v)
 	next = earlier(earlier(next, again), v.readAgain)
 	if v.unsettled {
 		next = earlier(next, f.Clock.Now().Add(retryAfter))

@@ -27,6 +27,11 @@ type template struct {
 	version string
 	pods    *scheduler.Template
 	divided bool
+	// templated workloads have their pod template where all have it: an
+	// override finds it.
+	templated bool
+	// labels of the workload.
+	labels map[string]string
 	// problem says why there are no pods.
 	problem string
 	// retryAt is when the workload is read again after it could not be, tries
@@ -134,14 +139,15 @@ func (t *templates) read(ctx context.Context, spec *workv1alpha2.ResourceBinding
 	}
 	tpl, err := decode(u)
 	if err != nil {
-		return &template{problem: err.Error()}, nil
+		return &template{problem: err.Error(), labels: u.GetLabels()}, nil
 	}
+	templated := tpl != nil
 	if tpl == nil && spec.ReplicaRequirements != nil {
 		// A kind without a pod template: what Karmada's interpreter says its
 		// replicas need is all that is known.
 		tpl = &scheduler.Template{Namespace: ref.Namespace, Spec: required(spec.ReplicaRequirements)}
 	}
-	out := &template{pods: tpl, divided: tpl != nil && hasReplicas(u)}
+	out := &template{pods: tpl, divided: tpl != nil && hasReplicas(u), templated: templated, labels: u.GetLabels()}
 	if tpl == nil && spec.IsWorkload() {
 		out.problem = fmt.Sprintf("%s %s/%s has no pod template that fleet understands", ref.Kind, ref.Namespace, ref.Name)
 	}

@@ -2,17 +2,16 @@ package controller
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
 
 	clusterv1alpha1 "github.com/karmada-io/karmada/pkg/apis/cluster/v1alpha1"
 	workv1alpha2 "github.com/karmada-io/karmada/pkg/apis/work/v1alpha2"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	fleetv1alpha1 "regionpool.io/provider-regionpool/apis/fleet/v1alpha1"
-	"regionpool.io/provider-regionpool/internal/fleet/planner"
 	"regionpool.io/provider-regionpool/internal/fleet/scheduler"
 	"regionpool.io/provider-regionpool/internal/snapshot"
 )
@@ -25,10 +24,20 @@ const AnnotationMemory = "fleet.regionpool.io/memory"
 type view struct {
 	now      time.Time
 	bindings map[string]binding
-	plans    []*fleetv1alpha1.CapacityPlan
+	plans    []*poolPlan
 	clusters map[string]*cluster
-	input    scheduler.Input
-	out      scheduler.Output
+	// reservations of all pools, the oldest first.
+	reservations []*reservation
+	// known pools have a plan; unsure ones are left out of the round, because it
+	// is not known yet what their members have.
+	known, unsure map[string]bool
+	// strangers are workloads of bindings that fleet does not place.
+	strangers map[snapshot.WorkloadKey]bool
+	// tolerates has the members in which replicas of a binding tolerate virtual
+	// nodes, by ID.
+	tolerates map[string]map[string]bool
+	input     scheduler.Input
+	out       scheduler.Output
 	// unsettled says that pools were left out because it is not known yet what
 	// their members have.
 	unsettled bool
@@ -36,14 +45,27 @@ type view struct {
 	readAgain time.Time
 }
 
+// A poolPlan is a plan as it was written, and with what its reservations bring.
+type poolPlan struct {
+	plan, merged *fleetv1alpha1.CapacityPlan
+	reservations []*reservation
+}
+
 // view reads the world.
 func (f *Fleet) view(ctx context.Context) (*view, error) {
-	v := &view{now: f.Clock.Now(), bindings: map[string]binding{}, clusters: map[string]*cluster{}}
+	v := &view{
+		now: f.Clock.Now(), bindings: map[string]binding{}, clusters: map[string]*cluster{}, known: map[string]bool{}, unsure: map[string]bool{},
+		strangers: map[snapshot.WorkloadKey]bool{}, tolerates: map[string]map[string]bool{},
+	}
 	v.input = scheduler.Input{Now: v.now, Settings: f.Scheduler}
 	if err := f.readPlans(ctx, v); err != nil {
 		return nil, err
 	}
-	bs, err := f.readBindings(ctx)
+	if err := f.readReservations(ctx, v); err != nil {
+		return nil, err
+	}
+	v.merge()
+	bs, err := f.readBindings(ctx, v)
 	if err != nil {
 		return nil, err
 	}
@@ -55,25 +77,35 @@ func (f *Fleet) view(ctx context.Context) (*view, error) {
 		return nil, err
 	}
 	pools := map[string][]*cluster{}
-	v.plans = slices.DeleteFunc(v.plans, func(p *fleetv1alpha1.CapacityPlan) bool {
+	home := map[string]bool{}
+	v.plans = slices.DeleteFunc(v.plans, func(p *poolPlan) bool {
+		var of []binding
 		assigned := map[string]int32{}
 		for _, b := range bs {
-			if b.pool() != p.Name {
+			if b.pool() != p.plan.Name {
 				continue
 			}
+			of = append(of, b)
 			for _, c := range b.spec.Clusters {
 				assigned[c.Name] += c.Replicas
 			}
 		}
-		pool, cs, ok := f.pool(v, p, assigned)
+		pool, cs, ok := f.pool(v, p.merged, assigned)
 		if !ok {
-			v.unsettled = true
+			v.unsettled, v.unsure[p.plan.Name] = true, true
 			return true
 		}
+		reserved := f.hold(p, of, &pool)
+		for _, b := range of {
+			home[b.id()] = p.merged.Spec.Overflow == fleetv1alpha1.OverflowReserved && !reserved[b.id()]
+		}
 		v.input.Pools = append(v.input.Pools, pool)
-		pools[p.Name] = cs
+		pools[p.plan.Name] = cs
 		return false
 	})
+	if err := f.override(ctx, v, bs); err != nil {
+		return nil, err
+	}
 	for _, b := range bs {
 		cs, ok := pools[b.pool()]
 		if !ok {
@@ -85,7 +117,12 @@ func (f *Fleet) view(ctx context.Context) (*view, error) {
 		}
 		v.readAgain = earlier(v.readAgain, t.retryAt)
 		v.bindings[b.id()] = b
-		v.input.Bindings = append(v.input.Bindings, b.model(t, cs))
+		m := b.model(t, cs)
+		m.Tolerates = v.tolerates[b.id()]
+		if home[b.id()] {
+			m.StaysHome = staysHome
+		}
+		v.input.Bindings = append(v.input.Bindings, m)
 	}
 	return v, nil
 }
@@ -99,7 +136,8 @@ func (f *Fleet) readPlans(ctx context.Context, v *view) error {
 	for i := range list.Items {
 		p := &list.Items[i]
 		keep[p.Name] = true
-		v.plans = append(v.plans, f.plans.latest(p.Name, p).(*fleetv1alpha1.CapacityPlan))
+		v.known[p.Name] = true
+		v.plans = append(v.plans, &poolPlan{plan: f.plans.latest(p.Name, p).(*fleetv1alpha1.CapacityPlan)})
 	}
 	f.plans.keep(keep)
 	for name := range f.statusWritten {
@@ -110,12 +148,15 @@ func (f *Fleet) readPlans(ctx context.Context, v *view) error {
 	return nil
 }
 
-func (f *Fleet) readBindings(ctx context.Context) ([]binding, error) {
+func (f *Fleet) readBindings(ctx context.Context, v *view) ([]binding, error) {
 	var out []binding
 	keep := map[string]bool{}
 	add := func(o client.Object) {
 		b := bindingOf(o)
 		if !b.ours() {
+			if ref := &b.spec.Resource; b.spec.SchedulerName != fleetv1alpha1.SchedulerName {
+				v.strangers[snapshot.WorkloadKey{Namespace: ref.Namespace, Kind: ref.Kind, Name: ref.Name}] = true
+			}
 			return
 		}
 		keep[b.id()] = true
@@ -159,8 +200,8 @@ func (f *Fleet) readClusters(ctx context.Context, v *view, bs []binding) error {
 		}
 	}
 	for _, p := range v.plans {
-		for _, m := range p.Spec.Members {
-			use(m.Name, p.Name)
+		for _, m := range p.merged.Spec.Members {
+			use(m.Name, p.plan.Name)
 		}
 	}
 	for _, b := range bs {
@@ -174,7 +215,10 @@ func (f *Fleet) readClusters(ctx context.Context, v *view, bs []binding) error {
 // pool translates a plan for a round. It is not ok if it is not known yet what
 // a member has.
 func (f *Fleet) pool(v *view, p *fleetv1alpha1.CapacityPlan, assigned map[string]int32) (scheduler.Pool, []*cluster, bool) {
-	out := scheduler.Pool{Name: p.Name, StabilizationWindow: p.Spec.ScaleDown.StabilizationWindow.Duration, HeadroomPercent: p.Spec.ScaleDown.HeadroomPercent}
+	out := scheduler.Pool{
+		Name: p.Name, StabilizationWindow: p.Spec.ScaleDown.StabilizationWindow.Duration, HeadroomPercent: p.Spec.ScaleDown.HeadroomPercent,
+		Virtual: virtuals(p),
+	}
 	var clusters []*cluster
 	last := int32(0)
 	named := map[string]bool{}
@@ -186,7 +230,7 @@ func (f *Fleet) pool(v *view, p *fleetv1alpha1.CapacityPlan, assigned map[string
 		m := scheduler.Member{Name: pm.Name, Tier: pm.Tier, Elastic: pm.Elastic}
 		f.observe(&m, c, assigned[pm.Name])
 		for _, o := range p.Spec.Offerings {
-			if o.Member == pm.Name {
+			if o.Member == pm.Name && o.Virtual == nil {
 				m.Price = max(m.Price, o.HourlyPrice.AsApproximateFloat64()/max(1, o.Allocatable.Cpu().AsApproximateFloat64()))
 			}
 		}
@@ -244,10 +288,13 @@ func (f *Fleet) observe(m *scheduler.Member, c *cluster, assigned int32) {
 		m.State, m.Reason = scheduler.Absent, "it leaves the federation"
 	case !c.ready():
 		m.State, m.Reason = scheduler.Frozen, "Karmada does not find it ready"
+		if cond := meta.FindStatusCondition(c.Status.Conditions, clusterv1alpha1.ClusterConditionReady); cond != nil {
+			m.Since = cond.LastTransitionTime.Time
+		}
 	case live == nil:
 		m.State, m.Reason = scheduler.Frozen, "its API cannot be watched"
 	case !live.Contact().Reachable:
-		m.State, m.Reason = scheduler.Frozen, "its API does not answer"
+		m.State, m.Reason, m.Since = scheduler.Frozen, "its API does not answer", live.Contact().Since
 	case !live.Synced():
 		m.State, m.Reason = scheduler.Frozen, "it is not known yet what it has"
 	case c.draining():
@@ -258,82 +305,4 @@ func (f *Fleet) observe(m *scheduler.Member, c *cluster, assigned int32) {
 	if m.State == scheduler.Frozen && m.Elastic && assigned == 0 && !c.draining() {
 		m.State = scheduler.Joining
 	}
-}
-
-// A plannedCapacity is a plan with what was made of it.
-type plannedCapacity struct {
-	plan *fleetv1alpha1.CapacityPlan
-	out  planner.Output
-}
-
-// memoryOf returns what an earlier plan asked to keep. What cannot be read is
-// forgotten: delays start anew.
-func memoryOf(p *fleetv1alpha1.CapacityPlan) planner.Memory {
-	m := planner.Memory{}
-	if raw := p.Annotations[AnnotationMemory]; raw != "" {
-		if err := json.Unmarshal([]byte(raw), &m); err != nil {
-			return planner.Memory{}
-		}
-	}
-	return m
-}
-
-// plan makes all plans.
-func (f *Fleet) plan(ctx context.Context, v *view, seen time.Time) ([]plannedCapacity, error) {
-	var out []plannedCapacity
-	for i, p := range v.plans {
-		pool := &v.input.Pools[i]
-		in := planner.Input{Now: v.now, SeenAt: seen, Plan: p, Members: map[string]planner.Member{}, Simulator: f.simulator, Settings: f.Planner}
-		in.Memory = memoryOf(p)
-		replicas := f.summarize(v, p, &in)
-		in.Objects = objects(pool)
-		for _, m := range pool.Members {
-			pm := planner.Member{State: m.State, Snapshot: m.Snapshot, Fork: v.out.Forks[m.Name], Simulator: m.Simulator, Replicas: replicas[m.Name]}
-			if v.clusters[m.Name].terminating() {
-				// It is going: nothing is ordered for it, but nor is it made.
-				pm.State = scheduler.Draining
-			}
-			in.Members[m.Name] = pm
-		}
-		for _, d := range v.out.Demands {
-			if d.Pool == p.Name {
-				in.Demands = append(in.Demands, d)
-			}
-		}
-		made, err := planner.Make(ctx, in)
-		if err != nil {
-			return nil, fmt.Errorf("cannot plan the capacity of %s: %w", p.Name, err)
-		}
-		out = append(out, plannedCapacity{plan: p, out: made})
-	}
-	return out, nil
-}
-
-// summarize counts the replicas of a pool, and returns them by member.
-func (f *Fleet) summarize(v *view, p *fleetv1alpha1.CapacityPlan, in *planner.Input) map[string]int32 {
-	byMember := map[string]int32{}
-	for i := range v.out.Decisions {
-		d := &v.out.Decisions[i]
-		if v.bindings[d.Binding].pool() != p.Name {
-			continue
-		}
-		in.Replicas.Own += d.Own
-		in.Replicas.Cloud += d.Cloud
-		in.Replicas.Pending += d.Pending
-		in.Returning = in.Returning || d.Returning
-		for _, t := range d.Targets {
-			byMember[t.Member] += t.Replicas
-		}
-	}
-	return byMember
-}
-
-// objects are those of the first member that serves.
-func objects(p *scheduler.Pool) *snapshot.Objects {
-	for _, m := range p.Members {
-		if m.State == scheduler.Serving && m.Snapshot != nil {
-			return m.Snapshot.Objects()
-		}
-	}
-	return nil
 }

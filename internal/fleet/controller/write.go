@@ -72,6 +72,9 @@ func (f *Fleet) write(ctx context.Context, v *view, made []plannedCapacity, seen
 			return nil
 		})
 	}
+	again, err := f.writeReservations(ctx, v, made)
+	next = earlier(next, again)
+	fail(err)
 	_ = g.Wait()
 	if len(errs) > 0 {
 		return next, fmt.Errorf("cannot write %d decisions, the first: %w", len(errs), errs[0])

@@ -4,7 +4,8 @@ import "time"
 
 // What is given up is not gone from the cloud at once: an order that is
 // withdrawn may have become a machine already, and a cluster is deleted long
-// after it left the federation. Until then both count against the hard caps.
+// after it left the federation. Until then both count against the hard caps. The
+// host reports what exists; where it does not, they count for a time.
 
 // A Withdrawal is ordered nodes that were given up.
 type Withdrawal struct {
@@ -58,17 +59,29 @@ func (p *plan) rememberEndings() {
 		}
 	}
 	for _, o := range p.stock {
-		if o.cancelled == 0 {
+		if p.unseen(o) == 0 {
 			continue
 		}
 		until := p.in.Now.Add(p.in.Settings.NodesEnd)
-		p.memory.Withdrawn[o.Name] = Withdrawal{Nodes: p.withdrawn(o), Until: until}
+		p.memory.Withdrawn[o.Name] = Withdrawal{Nodes: p.memory.Withdrawn[o.Name].Nodes + p.unseen(o), Until: until}
 		p.wake(until)
 	}
 }
 
-// withdrawn nodes of an offering may still be billed.
-func (p *plan) withdrawn(o *offering) int32 { return p.memory.Withdrawn[o.Name].Nodes + o.cancelled }
+// unseen returns how many nodes of those that this plan gave up the host cannot
+// tell about: it does not report, or had not seen the order.
+func (p *plan) unseen(o *offering) int32 {
+	if o.reported < 0 {
+		return o.cancelled
+	}
+	return max(0, min(o.cancelled-o.seen, o.prev-o.reported))
+}
+
+// withdrawn nodes of an offering may still be billed: the cloud has them, or was
+// asked for them, or nobody can tell.
+func (p *plan) withdrawn(o *offering) int32 {
+	return p.memory.Withdrawn[o.Name].Nodes + p.unseen(o) + max(0, o.reported-o.billed())
+}
 
 // ending returns the nodes and clusters that were given up and may still be
 // billed, and what they cost an hour in millionths. The cluster of a member that
@@ -77,13 +90,25 @@ func (p *plan) ending(again *member) (nodes, clusters int32, cost int64) {
 	for _, o := range p.stock {
 		n := p.withdrawn(o)
 		nodes += n
-		cost += int64(n) * o.price
+		cost += int64(n) * o.capPrice
 	}
 	for _, m := range p.order {
-		if until := p.memory.Clusters[m.Name]; m != again && until.After(p.in.Now) && !p.occupied(m) {
+		if m != again && p.isEnding(m) {
 			clusters++
 			cost += m.fee
 		}
 	}
 	return nodes, clusters, cost
+}
+
+// isEnding reports whether the cluster of a member that was let go may still be
+// billed.
+func (p *plan) isEnding(m *member) bool {
+	if !m.Elastic || p.occupied(m) {
+		return false
+	}
+	if exists, known := p.existsAtCloud(m); known {
+		return exists
+	}
+	return p.memory.Clusters[m.Name].After(p.in.Now)
 }

@@ -43,14 +43,32 @@ func (p *plan) forget() {
 	}
 }
 
-// avoid returns until when an offering is not ordered, if it is not: what was
-// ordered before did not arrive, or is broken.
-func (p *plan) avoid(o *offering) (time.Time, bool) {
-	until := p.memory.Avoid[o.Name]
-	if o.failing.After(until) {
-		until = o.failing
+// avoid tells whether an offering is not ordered, and why: the cloud is short of
+// it, or what was ordered before did not arrive or is broken.
+func (p *plan) avoid(o *offering) (bool, string) {
+	not := func(why string, until time.Time) string {
+		return why + "; not tried before " + until.UTC().Format("2006-01-02T15:04:05Z")
 	}
-	return until, !until.IsZero()
+	until := p.avoidUntil(o)
+	switch {
+	case o.unknown:
+		return true, o.scarcity()
+	case until.IsZero():
+		return false, ""
+	case until.Equal(o.avoidUntil):
+		return true, not(o.scarcity(), until)
+	}
+	return true, not("what was ordered did not arrive", until)
+}
+
+func (p *plan) avoidUntil(o *offering) time.Time {
+	until := o.avoidUntil
+	for _, t := range []time.Time{p.memory.Avoid[o.Name], o.failing} {
+		if t.After(until) {
+			until = t
+		}
+	}
+	return until
 }
 
 // blank returns the nodes of an offering that take pods and have none but those

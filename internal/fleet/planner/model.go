@@ -9,10 +9,22 @@
 // Ready yet, nodes that were ordered and are not seen yet, and nodes that were
 // to be released but are still there, take demand before anything is ordered.
 //
-// What remains is packed onto new nodes of the offering that costs least for
-// each replica placed, what is left free on the nodes and the control plane of
-// a new cluster included. Limits are hard: nodes that are leaving count until
-// they are gone.
+// What remains is packed onto new nodes, so that as many replicas as possible
+// have a place, the most important first, and the cost of Weights is lowest:
+// what is left free on the nodes and the control plane of a new cluster count
+// too. Replicas that look only at the node they run on are packed together,
+// exactly where the numbers are small (see package choice); replicas with an
+// eye on other pods, zones, ports or volumes are simulated one workload after
+// the other, each onto the offering that costs least for a replica. Limits are
+// hard: nodes that are leaving count until they are gone.
+//
+// Replicas without a place start on virtual nodes at once, within the limits of
+// the offering and of the pool. Nodes are ordered for them, as for those that
+// run there already, where that saves a tenth at least: otherwise they stay.
+//
+// An offering that the cloud cannot deliver is not ordered for a while that
+// doubles each time; what was ordered of it and has not come is withdrawn, and
+// ordered elsewhere in the same plan.
 //
 // A node that carries no load is released after its delay, an order that never
 // arrived is withdrawn, a cluster without nodes and demand is let go. When a
@@ -59,14 +71,17 @@ type Settings struct {
 	// order was withdrawn.
 	NodesEnd time.Duration
 	// ClusterEnds is how long a released cluster counts after it has left the
-	// federation.
+	// federation. Both are used only where the host does not say what exists.
 	ClusterEnds time.Duration
+	// Shortage is for how long an offering that the cloud could not deliver is
+	// not ordered. It doubles each time, up to ShortageMax.
+	Shortage, ShortageMax time.Duration
 }
 
 // DefaultSettings are the settings for real clouds, whose clusters take 5 to 20
 // minutes and nodes 1 to 2. ACK deletes a node pool and a cluster in up to 13
 // minutes.
-var DefaultSettings = Settings{Arrival: 10 * time.Minute, Build: 45 * time.Minute, Avoid: 15 * time.Minute, NodesEnd: 2 * time.Minute, ClusterEnds: 15 * time.Minute}
+var DefaultSettings = Settings{Arrival: 10 * time.Minute, Build: 45 * time.Minute, Avoid: 15 * time.Minute, NodesEnd: 2 * time.Minute, ClusterEnds: 15 * time.Minute, Shortage: 3 * time.Minute, ShortageMax: time.Hour}
 
 // Memory is what a plan must know of earlier ones, besides its status. It
 // changes only at transitions.
@@ -88,6 +103,10 @@ type Memory struct {
 	// Clusters says until when an elastic member that was released counts
 	// against the limits; zero while it exists.
 	Clusters map[string]time.Time `json:"clusters,omitempty"`
+	// Strikes are the shortages of offerings.
+	Strikes map[string]Strike `json:"strikes,omitempty"`
+	// Spending is what reservations have cost, by reservation.
+	Spending map[string]Spending `json:"spending,omitempty"`
 }
 
 // An Order is nodes that are on their way.
@@ -103,7 +122,10 @@ type Order struct {
 }
 
 func (m Memory) clone() Memory {
-	out := Memory{Idle: maps.Clone(m.Idle), Orders: maps.Clone(m.Orders), Surplus: maps.Clone(m.Surplus), Avoid: maps.Clone(m.Avoid), Unused: maps.Clone(m.Unused), Lessons: maps.Clone(m.Lessons), Withdrawn: maps.Clone(m.Withdrawn), Clusters: maps.Clone(m.Clusters)}
+	out := Memory{
+		Idle: maps.Clone(m.Idle), Orders: maps.Clone(m.Orders), Surplus: maps.Clone(m.Surplus), Avoid: maps.Clone(m.Avoid), Unused: maps.Clone(m.Unused), Lessons: maps.Clone(m.Lessons),
+		Withdrawn: maps.Clone(m.Withdrawn), Clusters: maps.Clone(m.Clusters), Strikes: maps.Clone(m.Strikes), Spending: maps.Clone(m.Spending),
+	}
 	for _, p := range []*map[string]time.Time{&out.Idle, &out.Surplus, &out.Avoid, &out.Unused, &out.Clusters} {
 		if *p == nil {
 			*p = map[string]time.Time{}
@@ -118,6 +140,12 @@ func (m Memory) clone() Memory {
 	if out.Withdrawn == nil {
 		out.Withdrawn = map[string]Withdrawal{}
 	}
+	if out.Strikes == nil {
+		out.Strikes = map[string]Strike{}
+	}
+	if out.Spending == nil {
+		out.Spending = map[string]Spending{}
+	}
 	return out
 }
 
@@ -128,6 +156,7 @@ func (m Memory) Equal(o Memory) bool {
 		maps.EqualFunc(m.Avoid, o.Avoid, eq) && maps.EqualFunc(m.Unused, o.Unused, eq) &&
 		maps.EqualFunc(m.Lessons, o.Lessons, Lesson.equal) && maps.EqualFunc(m.Clusters, o.Clusters, eq) &&
 		maps.EqualFunc(m.Withdrawn, o.Withdrawn, func(a, b Withdrawal) bool { return a.Nodes == b.Nodes && a.Until.Equal(b.Until) }) &&
+		maps.EqualFunc(m.Strikes, o.Strikes, Strike.equal) && maps.EqualFunc(m.Spending, o.Spending, Spending.equal) &&
 		maps.EqualFunc(m.Orders, o.Orders, func(a, b Order) bool {
 			return a.Count == b.Count && a.Built == b.Built && a.Since.Equal(b.Since)
 		})
@@ -146,6 +175,12 @@ type Input struct {
 	Members map[string]Member
 	// Demands of the pool, most important first.
 	Demands []scheduler.Demand
+	// OnVirtual are replicas that run on virtual nodes and may move, less those
+	// whose substitutes are assigned already. Nodes are ordered for them where
+	// that is cheaper.
+	OnVirtual []scheduler.VirtualReplicas
+	// Reservations of the pool, ended ones included, by name.
+	Reservations []Reservation
 	// Replicas of the pool.
 	Replicas fleetv1alpha1.ReplicaSummary
 	// Returning says that replicas are on their way home.
@@ -168,10 +203,24 @@ type Record struct {
 	Released []string `json:"released,omitempty"`
 }
 
+// A Grant is replicas without a place that start on virtual nodes now.
+type Grant struct {
+	// Binding is the ID of the binding.
+	Binding string
+	// Member and Offering of the virtual nodes.
+	Member, Offering string
+	// Count of replicas, > 0.
+	Count int32
+}
+
 // Output of a plan.
 type Output struct {
 	Status fleetv1alpha1.CapacityPlanStatus
-	Memory Memory
+	// Grants are to be added to what the round assigned.
+	Grants []Grant
+	// Reservations are the statuses of those in the input, by name.
+	Reservations map[string]fleetv1alpha1.CapacityReservationStatus
+	Memory       Memory
 	// Urgent says that someone acts on what changed: nodes, nodes to release,
 	// members wanted.
 	Urgent bool

@@ -12,7 +12,6 @@ import (
 	fwk "k8s.io/kube-scheduler/framework"
 
 	fleetv1alpha1 "regionpool.io/provider-regionpool/apis/fleet/v1alpha1"
-	"regionpool.io/provider-regionpool/internal/fleet/scheduler"
 )
 
 // startupTaints are on nodes that are not Ready for pods yet.
@@ -98,6 +97,9 @@ func (p *plan) countNodes(m *member) error {
 		return nil
 	}
 	for _, ni := range m.Snapshot.Nodes() {
+		if m.isVirtual(ni.Node()) {
+			continue
+		}
 		m.nodes++
 		if isReady(ni.Node()) {
 			m.nodesReady++
@@ -125,6 +127,10 @@ func (p *plan) countNodes(m *member) error {
 func (p *plan) template(o *offering) (*corev1.Node, []*corev1.Pod) {
 	i := o.templates
 	o.templates++
+	return p.templateAt(o, i)
+}
+
+func (p *plan) templateAt(o *offering, i int) (*corev1.Node, []*corev1.Pod) {
 	name := fmt.Sprintf("promised.%s.%d", o.Name, i)
 	n := &corev1.Node{
 		ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID(name), Labels: map[string]string{
@@ -163,7 +169,7 @@ func (p *plan) template(o *offering) (*corev1.Node, []*corev1.Pod) {
 	alike := false
 	if o.member.Snapshot != nil {
 		for _, ni := range o.member.Snapshot.Nodes() {
-			if !isReady(ni.Node()) {
+			if !isReady(ni.Node()) || o.member.isVirtual(ni.Node()) {
 				continue
 			}
 			alike = slices.Contains(o.ready, ni.Node().Name)
@@ -192,19 +198,4 @@ func (p *plan) template(o *offering) (*corev1.Node, []*corev1.Pod) {
 		daemons = append(daemons, &d)
 	}
 	return n, daemons
-}
-
-// usable reports whether demand may be packed on a member.
-func (p *plan) usable(m *member, d *scheduler.Demand) (bool, string) {
-	if why := d.Refused[m.Name]; why != "" {
-		return false, why
-	}
-	switch m.State {
-	case scheduler.Draining:
-		return false, "the member is leaving"
-	case scheduler.Frozen:
-		return false, "the member does not answer"
-	case scheduler.Absent, scheduler.Joining, scheduler.Serving:
-	}
-	return true, ""
 }

@@ -2,12 +2,8 @@ package planner
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"time"
-
-	"k8s.io/apimachinery/pkg/api/resource"
-	"k8s.io/utils/ptr"
 
 	fleetv1alpha1 "regionpool.io/provider-regionpool/apis/fleet/v1alpha1"
 	"regionpool.io/provider-regionpool/internal/fleet/scheduler"
@@ -18,19 +14,21 @@ import (
 // contradicts itself; nothing of the plan may be used then. A demand that cannot
 // be simulated is refused with the reason.
 func Make(ctx context.Context, in Input) (Output, error) {
-	p := &plan{ctx: ctx, in: in, memory: in.Memory.clone(), members: map[string]*member{}, offerings: map[string]*offering{}, limits: map[string]bool{}}
+	p := &plan{
+		ctx: ctx, in: in, memory: in.Memory.clone(), weights: readWeights(in.Plan.Spec.Weights),
+		members: map[string]*member{}, offerings: map[string]*offering{}, limits: map[string]bool{}, takes: map[string]verdict{}, reserved: map[string]*reserved{},
+	}
 	if err := p.load(); err != nil {
 		return Output{}, err
 	}
 	p.forget()
 	p.expireEndings()
+	p.strike()
 	p.expireOrders()
 	p.trim()
 	p.keepMinimum()
-	for i := range in.Demands {
-		if err := p.meet(&in.Demands[i]); err != nil {
-			return Output{}, err
-		}
+	if err := p.meet(); err != nil {
+		return Output{}, err
 	}
 	p.settleOrders()
 	p.release()
@@ -44,10 +42,24 @@ type plan struct {
 	in      Input
 	memory  Memory
 	members map[string]*member
-	// order of members and offerings as in the spec.
+	weights weights
+	// order of members and offerings as in the spec; those of virtual nodes are
+	// in virtual, the others in stock.
 	order     []*member
 	offerings map[string]*offering
 	stock     []*offering
+	virtual   []*offering
+
+	// opened nodes are promised or ordered, and on the forks.
+	opened []opened
+	// takes remembers which replicas a node of an offering takes.
+	takes map[string]verdict
+	// grants that are made, and what they cost; awaited is what replicas will
+	// cost that start on virtual nodes of a cluster that is being made.
+	grants           []Grant
+	granted, awaited int64
+	// reserved is what was found for reservations, by name.
+	reserved map[string]*reserved
 
 	// limits that forbade something.
 	limits  map[string]bool
@@ -69,6 +81,8 @@ type member struct {
 	reason                string
 	nodes                 int32
 	nodesReady            int32
+	// virtuals are the offerings of virtual nodes it has.
+	virtuals []scheduler.Virtual
 }
 
 // built members answer, or did.
@@ -80,7 +94,26 @@ func (m *member) exists() bool { return m.State != scheduler.Absent || m.prevWan
 type offering struct {
 	fleetv1alpha1.Offering
 	member *member
-	price  int64
+	// price by which it is chosen, and that counts against the limit, in
+	// millionths.
+	price, capPrice int64
+	priceNote       string
+	market          *fleetv1alpha1.OfferingMarket
+	// reported nodes exist at the cloud or were asked for; -1 if the host does
+	// not say.
+	reported int32
+	// avoidUntil is until when the cloud is thought to be short of it; unknown
+	// says that it cannot deliver it at all.
+	avoidUntil time.Time
+	unknown    bool
+	// pods on its virtual nodes, and what they cost.
+	pods     int32
+	podsCost int64
+	// grantCost is what those cost that start there now.
+	grantCost int64
+	// allowed pods may start there, as far as money allows; expected ones will
+	// when its cluster is there.
+	allowed, expected int32
 
 	// nodes of the offering by what can be expected of them.
 	ready, starting, broken, listed, leaving []string
@@ -99,7 +132,8 @@ type offering struct {
 	usedStarting, usedListed, usedOutstanding, ordered int32
 	templates                                          int
 	released                                           []string
-	cancelled                                          int32
+	// cancelled orders of this plan; the host had seen so many of them.
+	cancelled, seen int32
 }
 
 // registered nodes exist in the member.
@@ -142,6 +176,13 @@ func (p *plan) load() error {
 			continue
 		}
 		o := &offering{Offering: spec, member: m, price: micro(spec.HourlyPrice)}
+		p.readMarket(o)
+		if o.Virtual != nil {
+			p.offerings[o.Name] = o
+			p.virtual = append(p.virtual, o)
+			m.virtuals = append(m.virtuals, o.asVirtual())
+			continue
+		}
 		var listed []string
 		if i := slices.IndexFunc(status.Offerings, func(s fleetv1alpha1.OfferingStatus) bool { return s.Name == spec.Name }); i >= 0 {
 			o.known, o.prev, listed = true, status.Offerings[i].Nodes, status.Offerings[i].Release
@@ -161,6 +202,12 @@ func (p *plan) load() error {
 		if err := p.countNodes(m); err != nil {
 			return err
 		}
+	}
+	for _, o := range p.virtual {
+		p.countPods(o)
+	}
+	for i := range p.in.Reservations {
+		p.reserved[p.in.Reservations[i].Name] = &reserved{nodes: map[string]bool{}}
 	}
 	return nil
 }
@@ -220,7 +267,7 @@ func (p *plan) expireOrders() {
 			p.wake(due)
 			continue
 		}
-		o.cancelled = o.outstanding
+		o.cancelled += o.outstanding
 		o.want -= o.outstanding
 		o.outstanding = 0
 		delete(p.memory.Orders, o.Name)
@@ -228,147 +275,4 @@ func (p *plan) expireOrders() {
 		p.memory.Avoid[o.Name] = until
 		p.wake(until)
 	}
-}
-
-// trim withdraws orders that did not arrive yet and that the limits, which may
-// have been lowered, do not allow: the dearest first. Nodes that are there are
-// left alone, except above the offering's own maximum.
-func (p *plan) trim() {
-	for _, o := range p.stock {
-		if o.want > o.Max {
-			o.outstanding = max(0, o.outstanding-(o.want-o.Max))
-			o.want = o.Max
-		}
-	}
-	for p.over() {
-		var dearest *offering
-		for _, o := range p.stock {
-			if o.outstanding > 0 && o.member.State != scheduler.Frozen && (dearest == nil || o.price > dearest.price) {
-				dearest = o
-			}
-		}
-		if dearest == nil {
-			return
-		}
-		dearest.outstanding--
-		dearest.want--
-		dearest.cancelled++
-	}
-}
-
-func (p *plan) over() bool {
-	l := p.in.Plan.Spec.Limits
-	return l.Nodes != nil && p.billedNodes() > *l.Nodes || l.HourlyCost != nil && p.cost() > micro(*l.HourlyCost)
-}
-
-func (p *plan) billedNodes() int32 {
-	n := int32(0)
-	for _, o := range p.stock {
-		n += o.billed()
-	}
-	return n
-}
-
-// occupied reports whether a cluster exists, or will for this plan.
-func (p *plan) occupied(m *member) bool {
-	return m.Elastic && (m.exists() || m.demanded || slices.ContainsFunc(p.stock, func(o *offering) bool { return o.member == m && o.want > 0 }))
-}
-
-func (p *plan) clusters() int32 {
-	n := int32(0)
-	for _, m := range p.order {
-		if p.occupied(m) {
-			n++
-		}
-	}
-	return n
-}
-
-// cost an hour of what is, or will be, paid for, in millionths.
-func (p *plan) cost() int64 {
-	sum := int64(0)
-	for _, o := range p.stock {
-		sum += int64(o.billed()) * o.price
-	}
-	for _, m := range p.order {
-		if p.occupied(m) {
-			sum += m.fee
-		}
-	}
-	return sum
-}
-
-// Limits that can forbid capacity, as they are named in conditions.
-const (
-	limitNodes    = "LimitNodes"
-	limitClusters = "LimitClusters"
-	limitCost     = "LimitHourlyCost"
-	limitMax      = "OfferingMax"
-	noOffering    = "NoOfferingFits"
-)
-
-// room returns how many more nodes of an offering the limits allow, and which
-// limit allows no more.
-func (p *plan) room(o *offering) (int32, string) {
-	l := p.in.Plan.Spec.Limits
-	n, by := o.Max-o.billed()-p.withdrawn(o), limitMax
-	nodes, clusters, cost := p.ending(o.member)
-	if l.Clusters != nil && !p.occupied(o.member) && p.clusters()+clusters >= *l.Clusters {
-		return 0, limitClusters
-	}
-	if l.Nodes != nil {
-		if left := *l.Nodes - p.billedNodes() - nodes; left < n {
-			n, by = left, limitNodes
-		}
-	}
-	if l.HourlyCost != nil {
-		left := micro(*l.HourlyCost) - p.cost() - cost
-		if !p.occupied(o.member) {
-			left -= o.member.fee
-		}
-		switch {
-		case left < 0:
-			return 0, limitCost
-		case o.price > 0 && left/o.price < int64(n):
-			n, by = int32(left/o.price), limitCost
-		}
-	}
-	return max(0, n), by
-}
-
-// keepMinimum orders the nodes that are kept even when idle, as far as the
-// limits allow.
-func (p *plan) keepMinimum() {
-	for _, o := range p.stock {
-		if _, avoid := p.avoid(o); avoid || o.member.State == scheduler.Frozen || o.member.State == scheduler.Draining {
-			continue
-		}
-		if missing := min(o.Min, o.Max) - o.want; missing > 0 {
-			n, by := p.room(o)
-			if n < missing {
-				p.limits[by] = true
-			}
-			o.want += min(n, missing)
-			o.outstanding += min(n, missing)
-		}
-	}
-}
-
-// micro returns a quantity in millionths, rounded up.
-func micro(q resource.Quantity) int64 { return q.ScaledValue(resource.Micro) }
-
-// describe names a limit as a person reads it.
-func (p *plan) describe(limit string) string {
-	l := p.in.Plan.Spec.Limits
-	switch limit {
-	case limitNodes:
-		return fmt.Sprintf("limits.nodes %d", ptr.Deref(l.Nodes, 0))
-	case limitClusters:
-		return fmt.Sprintf("limits.clusters %d", ptr.Deref(l.Clusters, 0))
-	case limitCost:
-		return fmt.Sprintf("limits.hourlyCost %s", l.HourlyCost)
-	case limitMax:
-		return "the maximum of the offering"
-	}
-	return limit
 }

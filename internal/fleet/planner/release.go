@@ -136,19 +136,6 @@ func (p *plan) release() {
 	}
 }
 
-// forbids names the limit that allows no new cluster, if one does.
-func (p *plan) forbids(m *member) string {
-	l := p.in.Plan.Spec.Limits
-	_, clusters, cost := p.ending(m)
-	switch {
-	case l.Clusters != nil && p.clusters()+clusters >= *l.Clusters:
-		return limitClusters
-	case l.HourlyCost != nil && p.cost()+cost+m.fee > micro(*l.HourlyCost):
-		return limitCost
-	}
-	return ""
-}
-
 // want says which members should exist.
 func (p *plan) want() {
 	for name := range p.memory.Unused {

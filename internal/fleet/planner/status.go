@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	fleetv1alpha1 "regionpool.io/provider-regionpool/apis/fleet/v1alpha1"
+	elasticv1alpha1 "regionpool.io/provider-regionpool/apis/v1alpha1"
 	"regionpool.io/provider-regionpool/internal/fleet/scheduler"
 )
 
@@ -22,10 +23,12 @@ func (p *plan) output() Output {
 		HourlyCost:         money(p.wantedCost()),
 		LastDecision:       prev.LastDecision.DeepCopy(),
 	}
+	out.Grants, out.Reservations = p.grants, p.statuses()
+	out.Memory, out.Next = p.memory, p.next
 	var changes []string
 	releasing, onTheWay := false, int32(0)
 	for _, o := range p.stock {
-		s := fleetv1alpha1.OfferingStatus{Name: o.Name, Nodes: o.want, Registered: o.registered(), Ready: int32(len(o.ready)), Release: o.listed, Reason: p.reason(o)}
+		s := fleetv1alpha1.OfferingStatus{Name: o.Name, Nodes: o.want, HourlyPrice: money(o.price), AvoidUntil: p.avoidedUntil(o), Registered: o.registered(), Ready: int32(len(o.ready)), Release: o.listed, Reason: p.reason(o)}
 		if len(o.listed) == 0 {
 			s.Release = nil
 		}
@@ -43,6 +46,13 @@ func (p *plan) output() Output {
 		}
 		out.Records = append(out.Records, Record{Offering: o.Name, From: o.prev, To: s.Nodes, Released: o.released})
 		changes = append(changes, fmt.Sprintf("%s %d -> %d nodes", o.Name, o.prev, s.Nodes))
+	}
+	for _, o := range p.virtual {
+		s, granted := p.virtualStatus(o)
+		st.Offerings = append(st.Offerings, s)
+		if granted > 0 {
+			changes = append(changes, fmt.Sprintf("%d replicas start on %s", granted, o.Name))
+		}
 	}
 	for _, m := range p.order {
 		s := fleetv1alpha1.PlanMemberStatus{Name: m.Name, Wanted: m.wanted, Joined: m.State == scheduler.Serving || m.State == scheduler.Draining, Nodes: m.nodesReady, Replicas: m.Replicas, Reason: m.reason}
@@ -64,7 +74,7 @@ func (p *plan) output() Output {
 	if len(changes) > 0 {
 		st.LastDecision = &fleetv1alpha1.Decision{Time: metav1.NewMicroTime(p.in.SeenAt), Summary: p.summary(changes), Refused: p.refused}
 	}
-	out.Urgent = urgent(prev, &st)
+	out.Urgent = p.urgent(prev, &st)
 	out.Status = st
 	return out
 }
@@ -93,8 +103,11 @@ func (p *plan) reason(o *offering) string {
 	add(o.outstanding+o.ordered, "on the way")
 	add(int32(len(o.broken)), "broken")
 	add(int32(len(o.listed)+len(o.leaving)), "being given back")
-	if until, ok := p.avoid(o); ok {
-		parts = append(parts, "what was ordered did not arrive; not tried before "+until.UTC().Format("2006-01-02T15:04:05Z"))
+	if avoid, why := p.avoid(o); avoid {
+		parts = append(parts, why)
+	}
+	if o.priceNote != "" {
+		parts = append(parts, o.priceNote)
 	}
 	if o.member.State == scheduler.Frozen {
 		parts = append(parts, "the member does not answer: nothing changes")
@@ -125,29 +138,71 @@ func (p *plan) letGo() bool {
 	return slices.ContainsFunc(p.stock, func(o *offering) bool { return o.want > o.Min || o.registered() > o.Min }) || len(p.memory.Unused) > 0
 }
 
+// avoidedUntil is until when an offering is not ordered, as its status has it.
+func (p *plan) avoidedUntil(o *offering) *metav1.Time {
+	until := p.avoidUntil(o)
+	if until.IsZero() {
+		return nil
+	}
+	t := metav1.NewTime(until).Rfc3339Copy()
+	return &t
+}
+
+// virtualStatus of an offering of virtual nodes, and how many replicas were
+// granted.
+func (p *plan) virtualStatus(o *offering) (fleetv1alpha1.OfferingStatus, int32) {
+	granted := int32(0)
+	for _, g := range p.grants {
+		if g.Offering == o.Name {
+			granted += g.Count
+		}
+	}
+	var parts []string
+	if o.pods > 0 {
+		parts = append(parts, fmt.Sprintf("%d pods run there", o.pods))
+	}
+	if granted > 0 {
+		parts = append(parts, fmt.Sprintf("%d start", granted))
+	}
+	if o.expected > 0 {
+		parts = append(parts, fmt.Sprintf("%d will when its cluster is there", o.expected))
+	}
+	if avoid, why := p.avoid(o); avoid {
+		parts = append(parts, why)
+	}
+	return fleetv1alpha1.OfferingStatus{
+		Name: o.Name, Nodes: o.pods + granted, HourlyPrice: money(o.podsCost + o.grantCost), AvoidUntil: p.avoidedUntil(o), Reason: strings.Join(parts, ", "),
+	}, granted
+}
+
+// forbidden says what allows no more capacity, the limits of the pool first.
+func (p *plan) forbidden() []string {
+	var why []string
+	for _, limit := range []string{limitCost, limitNodes, limitClusters, limitMax} {
+		if p.limits[limit] {
+			why = append(why, p.describe(limit)+" is reached")
+		}
+	}
+	if p.limits[noOffering] || len(p.limits) == 0 {
+		why = append(why, "no offering can run them")
+	}
+	return why
+}
+
 func (p *plan) conditions(st *fleetv1alpha1.CapacityPlanStatus) {
 	c := metav1.Condition{
 		Type: fleetv1alpha1.ConditionCapacitySufficient, Status: metav1.ConditionTrue, ObservedGeneration: p.in.Plan.Generation,
 		Reason: "Sufficient", Message: "all replicas have a place, or capacity for them is on its way",
 	}
 	if p.short > 0 {
-		var why []string
 		c.Reason = noOffering
 		// The limit of the pool says more than that of one offering.
-		for _, limit := range []string{limitCost, limitNodes, limitClusters, limitMax, noOffering} {
-			if !p.limits[limit] {
-				continue
-			}
-			if len(why) == 0 {
+		for _, limit := range []string{limitMax, limitClusters, limitNodes, limitCost} {
+			if p.limits[limit] {
 				c.Reason = limit
 			}
-			if limit != noOffering {
-				why = append(why, p.describe(limit)+" is reached")
-			}
 		}
-		if p.limits[noOffering] || len(p.limits) == 0 {
-			why = append(why, "no offering can run them")
-		}
+		why := p.forbidden()
 		for _, r := range p.refused {
 			why = append(why, r.Name+": "+r.Reason)
 		}
@@ -155,6 +210,30 @@ func (p *plan) conditions(st *fleetv1alpha1.CapacityPlanStatus) {
 		c.Message = fmt.Sprintf("%d replicas stay without a place: %s", p.short, strings.Join(why, "; "))
 	}
 	st.Conditions = slices.Clone(p.in.Plan.Status.Conditions)
+	p.setCondition(st, c)
+
+	c = metav1.Condition{
+		Type: ConditionCapacityAvailable, Status: metav1.ConditionTrue, ObservedGeneration: p.in.Plan.Generation,
+		Reason: "Available", Message: "the clouds deliver all offerings",
+	}
+	var why []string
+	for _, o := range slices.Concat(p.stock, p.virtual) {
+		if avoid, reason := p.avoid(o); avoid && (o.unknown || !o.avoidUntil.IsZero()) {
+			why = append(why, o.Name+": "+reason)
+		}
+	}
+	if len(why) > 0 {
+		c.Status, c.Reason, c.Message = metav1.ConditionFalse, "Shortage", strings.Join(why, "; ")
+	}
+	p.setCondition(st, c)
+}
+
+// ConditionCapacityAvailable of a plan is False while a cloud is short of an
+// offering; the message names it, and the types and zones that are short.
+const ConditionCapacityAvailable = string(elasticv1alpha1.TypeCapacityAvailable)
+
+// setCondition replaces a condition. The transition is that of its status.
+func (p *plan) setCondition(st *fleetv1alpha1.CapacityPlanStatus, c metav1.Condition) {
 	before := meta.FindStatusCondition(st.Conditions, c.Type)
 	c.LastTransitionTime = metav1.NewTime(p.in.Now).Rfc3339Copy()
 	if before != nil && before.Status == c.Status {
@@ -170,6 +249,9 @@ func (p *plan) wantedCost() int64 {
 	for _, o := range p.stock {
 		sum += int64(o.want) * o.price
 	}
+	for _, o := range p.virtual {
+		sum += o.podsCost + o.grantCost
+	}
 	for _, m := range p.order {
 		if m.Elastic && m.wanted {
 			sum += m.fee
@@ -184,8 +266,9 @@ func money(micro int64) string {
 	return strings.TrimSuffix(strings.TrimRight(s, "0"), ".")
 }
 
-// urgent reports whether someone acts on what changed.
-func urgent(a, b *fleetv1alpha1.CapacityPlanStatus) bool {
+// urgent reports whether someone acts on what changed. Nobody does on how many
+// pods there are on virtual nodes: grants travel with the bindings.
+func (p *plan) urgent(a, b *fleetv1alpha1.CapacityPlanStatus) bool {
 	type key struct {
 		nodes   int32
 		release string
@@ -193,6 +276,9 @@ func urgent(a, b *fleetv1alpha1.CapacityPlanStatus) bool {
 	nodes := func(st *fleetv1alpha1.CapacityPlanStatus) map[string]key {
 		out := map[string]key{}
 		for _, o := range st.Offerings {
+			if known := p.offerings[o.Name]; known != nil && known.Virtual != nil {
+				continue
+			}
 			out[o.Name] = key{o.Nodes, strings.Join(slices.Sorted(slices.Values(o.Release)), " ")}
 		}
 		return out

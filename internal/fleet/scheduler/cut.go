@@ -22,46 +22,78 @@ func (r *round) ready(w *work, name string) int32 {
 	return min(n, w.target[name])
 }
 
+// A part of the replicas that are assigned to a member: those on its virtual
+// nodes, or the others.
+type part struct {
+	name    string
+	virtual bool
+	n       int32
+	ready   int32
+}
+
+// parts of what is assigned, by member name. Only of workloads that delete the
+// pods on virtual nodes first these are a part of their own.
+func (r *round) parts(w *work) []part {
+	var out []part
+	for _, name := range sorted(w.target) {
+		p := part{name: name, n: w.target[name], ready: r.ready(w, name)}
+		if m := r.members[name]; m != nil && m.usable() && w.steerable() {
+			if v := r.virtual(w, m); v.total > 0 {
+				v.ready = min(v.ready, p.ready)
+				out = append(out, part{name: name, virtual: true, n: v.total, ready: v.ready})
+				p.n -= v.total
+				p.ready = min(p.ready-v.ready, p.n)
+			}
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
 // cut takes away replicas beyond those wanted: from draining members first,
-// then from the dearest tier down. Replicas that are not Ready go freely, Ready
-// ones only while at least as many as are wanted stay Ready elsewhere. What
-// cannot go yet stays until it can; if its substitutes do not become Ready in
-// time, they go instead.
+// then from virtual nodes, then from the dearest tier down. Replicas that are
+// not Ready go freely, Ready ones only while at least as many as are wanted stay
+// Ready elsewhere. What cannot go yet stays until it can; if its substitutes do
+// not become Ready in time, they go instead.
 func (r *round) cut(w *work) {
 	excess := total(w.target) - w.Replicas
 	if excess <= 0 {
-		w.state.ExcessSince = nil
+		w.state.ExcessSince, w.state.ToNodes = nil, false
 		return
 	}
-	ready := map[string]int32{}
-	for name := range w.target {
-		ready[name] = r.ready(w, name)
+	parts := r.parts(w)
+	budget := -w.Replicas
+	for _, p := range parts {
+		budget += p.ready
 	}
-	victims := r.victims(w, excess, ready)
-	budget := max(0, total(ready)-w.Replicas)
+	budget = max(0, budget)
 	draining := false
-	for _, v := range victims {
-		free := w.target[v.name] - ready[v.name]
+	for _, v := range r.victims(w, excess, parts) {
+		p := parts[v.part]
+		free := p.n - p.ready
 		if w.Workload.Kind == "StatefulSet" {
 			// Its last pods go, Ready or not; only those that do not exist are
 			// surely not Ready.
-			free = w.absent(r.members[v.name], ready[v.name])
+			free = w.absent(r.members[p.name], p.ready)
 		}
 		unready := min(v.n, free)
 		hurts := min(v.n-unready, budget)
-		if ready[v.name] <= budget {
+		if p.ready <= budget {
 			hurts = v.n - unready
 		}
-		budget -= min(hurts, ready[v.name])
-		w.target[v.name] -= unready + hurts
+		budget -= min(hurts, p.ready)
+		w.target[p.name] -= unready + hurts
+		if p.virtual {
+			w.gone[p.name] += unready + hurts
+		}
 		excess -= unready + hurts
-		if r.stateOf(v.name) == Draining && v.n > unready+hurts {
+		if r.stateOf(p.name) == Draining && v.n > unready+hurts {
 			draining = true
 		}
 	}
 	w.moving = excess
 	if excess == 0 {
-		w.state.ExcessSince = nil
+		w.state.ExcessSince, w.state.ToNodes = nil, false
 		return
 	}
 	if w.state.ExcessSince == nil {
@@ -78,7 +110,7 @@ func (r *round) cut(w *work) {
 		w.blocked = fmt.Sprintf("%d substitutes are not Ready", excess)
 		return
 	}
-	r.undo(w, excess, ready)
+	r.undo(w, excess)
 }
 
 // absent returns how many of the replicas assigned to a member have no pod.
@@ -92,14 +124,14 @@ func (w *work) absent(m *member, ready int32) int32 {
 
 // undo gives up a move whose substitutes do not become Ready: they go, and the
 // replicas they were for stay where they are.
-func (r *round) undo(w *work, excess int32, ready map[string]int32) {
+func (r *round) undo(w *work, excess int32) {
 	undone := int32(0)
 	for i := len(w.pool.members) - 1; i >= 0 && excess > 0; i-- {
 		m := w.pool.members[i]
 		if m.State != Serving {
 			continue
 		}
-		n := min(excess, w.target[m.Name]-min(ready[m.Name], w.target[m.Name]))
+		n := min(excess, w.target[m.Name]-r.ready(w, m.Name))
 		if n <= 0 {
 			continue
 		}
@@ -116,30 +148,33 @@ func (r *round) undo(w *work, excess int32, ready map[string]int32) {
 }
 
 type victim struct {
-	name string
+	part int
 	n    int32
 }
 
-// victims says from which members the excess should go in the end.
-func (r *round) victims(w *work, excess int32, ready map[string]int32) []victim {
+// victims says which parts the excess should come from in the end.
+func (r *round) victims(w *work, excess int32, parts []part) []victim {
 	type rank struct {
-		name  string
+		part  int
 		class int
 		tier  int32
 		price float64
 	}
 	var ranks []rank
-	for _, name := range sorted(w.target) {
-		m := r.members[name]
+	for i, p := range parts {
+		m := r.members[p.name]
 		switch {
-		case m == nil || w.target[name] == 0:
+		case m == nil || p.n == 0:
 			continue
-		case r.stateOf(name) == Frozen && w.Replicas > 0:
+		case r.stateOf(p.name) == Frozen && w.Replicas > 0:
 			// It is cut only when nothing at all is wanted.
 			continue
 		}
-		rk := rank{name: name, tier: m.Tier, price: m.Price}
-		if m.State == Draining {
+		rk := rank{part: i, tier: m.Tier, price: m.Price}
+		switch {
+		case m.State == Draining:
+			rk.class = 2
+		case p.virtual:
 			rk.class = 1
 		}
 		ranks = append(ranks, rk)
@@ -157,15 +192,15 @@ func (r *round) victims(w *work, excess int32, ready map[string]int32) []victim 
 		}
 		group := make([]victim, 0, j-i)
 		for _, rk := range ranks[i:j] {
-			group = append(group, victim{name: rk.name})
+			group = append(group, victim{part: rk.part})
 		}
 		for excess > 0 {
 			best := -1
 			for k := range group {
-				if w.target[group[k].name]-group[k].n <= 0 {
+				if parts[group[k].part].n-group[k].n <= 0 {
 					continue
 				}
-				if best < 0 || better(w, ready, group[k], group[best]) {
+				if best < 0 || better(parts, group[k], group[best]) {
 					best = k
 				}
 			}
@@ -185,13 +220,14 @@ func (r *round) victims(w *work, excess int32, ready map[string]int32) []victim 
 	return out
 }
 
-// better says which of two equally dear members should lose a replica: one that
+// better says which of two equally dear parts should lose a replica: one that
 // is not Ready first, then one of the larger part.
-func better(w *work, ready map[string]int32, a, b victim) bool {
-	ua := w.target[a.name]-ready[a.name]-a.n > 0
-	ub := w.target[b.name]-ready[b.name]-b.n > 0
+func better(parts []part, a, b victim) bool {
+	pa, pb := parts[a.part], parts[b.part]
+	ua := pa.n-pa.ready-a.n > 0
+	ub := pb.n-pb.ready-b.n > 0
 	if ua != ub {
 		return ua
 	}
-	return w.target[a.name]-a.n > w.target[b.name]-b.n
+	return pa.n-a.n > pb.n-b.n
 }

@@ -8,17 +8,18 @@ import (
 )
 
 // explain says in one line what became of a binding.
-func explain(w *work, d Decision) string {
+func explain(w *Binding, d *Decision) string {
 	if !w.Divided {
 		return fmt.Sprintf("in %d members", len(d.Targets))
 	}
 	if w.Problem != "" {
 		return w.Problem
 	}
-	sum := int32(0)
+	sum, virtual := int32(0), int32(0)
 	parts := make([]string, 0, len(d.Targets))
 	for _, t := range d.Targets {
 		sum += t.Replicas
+		virtual += d.Virtual[t.Member]
 		parts = append(parts, fmt.Sprintf("%s %d", t.Member, t.Replicas))
 	}
 	var b strings.Builder
@@ -26,20 +27,26 @@ func explain(w *work, d Decision) string {
 	if len(parts) > 0 {
 		fmt.Fprintf(&b, ": %s", strings.Join(parts, ", "))
 	}
-	if w.moving > 0 {
-		fmt.Fprintf(&b, "; %d move and wait for substitutes to become Ready", w.moving)
+	if virtual > 0 {
+		fmt.Fprintf(&b, " (%d on virtual nodes)", virtual)
 	}
-	if w.waiting > 0 {
-		fmt.Fprintf(&b, "; %d wait for pods that are leaving", w.waiting)
+	if d.Moving > 0 {
+		fmt.Fprintf(&b, "; %d move and wait for substitutes to become Ready", d.Moving)
 	}
-	if w.unmet > 0 {
-		fmt.Fprintf(&b, "; %d wait for capacity", w.unmet)
-		if why := reasons(w.refusals); why != "" {
+	if d.Waiting > 0 {
+		fmt.Fprintf(&b, "; %d wait for pods that are leaving", d.Waiting)
+	}
+	if d.Unmet > 0 {
+		fmt.Fprintf(&b, "; %d wait for capacity", d.Unmet)
+		if why := reasons(d.Refusals); why != "" {
 			fmt.Fprintf(&b, " (%s)", why)
 		}
+		if d.Outage != "" {
+			fmt.Fprintf(&b, "; %s", d.Outage)
+		}
 	}
-	if w.blocked != "" {
-		fmt.Fprintf(&b, "; drain is blocked: %s", w.blocked)
+	if d.Blocked != "" {
+		fmt.Fprintf(&b, "; drain is blocked: %s", d.Blocked)
 	}
 	return b.String()
 }

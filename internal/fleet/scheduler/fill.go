@@ -24,6 +24,8 @@ func (r *round) fill(w *work, n int32, may func(*member) bool, into map[string]i
 				continue
 			}
 			switch {
+			case m.Elastic && w.StaysHome != "":
+				w.refusals[m.Name] = w.StaysHome
 			case m.State == Frozen || m.State == Joining || m.State == Draining:
 				w.refusals[m.Name] = m.Reason
 			case !m.usable():

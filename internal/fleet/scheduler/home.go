@@ -31,7 +31,7 @@ func (r *round) returnHome(w *work) error {
 		return nil
 	}
 	if w.moving > 0 {
-		w.returning = !r.drains(w)
+		w.returning = !r.drains(w) && !w.state.ToNodes
 		return nil
 	}
 	if w.unmet > 0 || w.waiting > 0 || total(w.target) != w.Replicas {
@@ -145,48 +145,80 @@ func (r *round) drains(w *work) bool {
 	return false
 }
 
-// headroom returns how many replicas the self-built members can take and still
-// have the headroom free. CPU and memory are looked at, all members together:
-// of a device that comes in ones a percentage means little, and a workload that
-// needs the last one would never come home.
-func (r *round) headroom(w *work) int32 {
-	var pod *corev1.Pod
-	cpu, memory, freeCPU, freeMemory := int64(0), int64(0), int64(0), int64(0)
-	for _, m := range w.pool.members {
+// A home is what the self-built members of a pool have and what of it is free,
+// all together; widest is the most that a single node has free.
+type home struct {
+	changes                        int64
+	cpu, memory                    int64
+	freeCPU, freeMemory            int64
+	widestCPU, widestMemory, slots int64
+}
+
+// homeOf returns what is free at home. It is counted again only when something
+// changed there: at rest no binding changes anything.
+func (r *round) homeOf(p *pool) *home {
+	changes := int64(0)
+	for _, m := range p.members {
+		changes += m.changes
+	}
+	if p.home != nil && p.home.changes == changes {
+		return p.home
+	}
+	h := &home{changes: changes}
+	for _, m := range p.members {
 		if m.Elastic || !m.usable() {
 			continue
-		}
-		if pod == nil {
-			pod = r.replica(w, m)
 		}
 		// List cannot fail on a fork.
 		nodes, _ := m.fork.List()
 		for _, ni := range nodes {
-			if !takesPods(ni) {
+			if !takesPods(ni) || m.isVirtual(ni) {
 				continue
 			}
 			a, q := ni.GetAllocatable(), ni.GetRequested()
-			cpu += a.GetMilliCPU()
-			memory += a.GetMemory()
-			freeCPU += a.GetMilliCPU() - q.GetMilliCPU()
-			freeMemory += a.GetMemory() - q.GetMemory()
+			freeCPU, freeMemory := a.GetMilliCPU()-q.GetMilliCPU(), a.GetMemory()-q.GetMemory()
+			h.cpu += a.GetMilliCPU()
+			h.memory += a.GetMemory()
+			h.freeCPU += freeCPU
+			h.freeMemory += freeMemory
+			if slots := int64(a.GetAllowedPodNumber() - len(ni.GetPods())); slots > 0 {
+				h.slots += slots
+				h.widestCPU, h.widestMemory = max(h.widestCPU, freeCPU), max(h.widestMemory, freeMemory)
+			}
+		}
+	}
+	p.home = h
+	return h
+}
+
+// headroom returns how many replicas the self-built members can take at most and
+// still have the headroom free. CPU and memory are looked at, all members
+// together: of a device that comes in ones a percentage means little, and a
+// workload that needs the last one would never come home.
+func (r *round) headroom(w *work) int32 {
+	var pod *corev1.Pod
+	for _, m := range w.pool.members {
+		if pod == nil && !m.Elastic && m.usable() {
+			pod = r.replica(w, m)
 		}
 	}
 	if pod == nil {
 		return 0
 	}
+	h := r.homeOf(w.pool)
 	req := resource.PodRequests(pod, resource.PodResourcesOptions{})
+	cpu, memory := req.Cpu().MilliValue(), req.Memory().Value()
+	if cpu > h.widestCPU || memory > h.widestMemory {
+		// No node takes one: there is nothing to simulate.
+		return 0
+	}
 	fits := func(total, free, each int64) int64 {
 		if each <= 0 {
 			return int64(w.Replicas)
 		}
 		return max(0, (free-total*int64(w.pool.HeadroomPercent)/100)/each)
 	}
-	return int32(min(
-		int64(w.Replicas),
-		fits(cpu, freeCPU, req.Cpu().MilliValue()),
-		fits(memory, freeMemory, req.Memory().Value()),
-	))
+	return int32(min(int64(w.Replicas), h.slots, fits(h.cpu, h.freeCPU, cpu), fits(h.memory, h.freeMemory, memory)))
 }
 
 // takesPods reports whether a node is Ready and not cordoned.

@@ -19,10 +19,20 @@
 //
 // A member that does not answer is frozen: what was assigned to it counts as
 // running, but justifies no cut elsewhere.
+//
+// Virtual nodes are never filled by a round: the planner grants them, and the
+// replicas it granted are booked there by the tolerations that they carry in
+// such members. They are cut before others, and move to real nodes of their
+// member that have room.
+//
+// Holds keep room in elastic members for their targets. They are booked after
+// what is promised already, and released for a target that fills.
 package scheduler
 
 import (
 	"time"
+
+	corev1 "k8s.io/api/core/v1"
 
 	"regionpool.io/provider-regionpool/internal/simulation"
 	"regionpool.io/provider-regionpool/internal/snapshot"
@@ -63,6 +73,9 @@ type Member struct {
 	State MemberState
 	// Reason of a State other than Serving, for a person.
 	Reason string
+	// Since is when a Frozen member was last known to answer; zero if that is
+	// not known.
+	Since time.Time
 	// Snapshot of the member; nil if nothing is known.
 	Snapshot *snapshot.Snapshot
 	// Simulator of the member's kube-scheduler.
@@ -80,6 +93,40 @@ type Pool struct {
 	// StabilizationWindow, HeadroomPercent: see the CapacityPlan.
 	StabilizationWindow time.Duration
 	HeadroomPercent     int32
+	// Virtual offerings of the pool.
+	Virtual []Virtual
+	// Holds of active reservations.
+	Holds []Hold
+}
+
+// A Virtual is an offering of virtual nodes in a member. They are always there,
+// and huge: what they take is granted by the planner, not found by simulation.
+type Virtual struct {
+	// Offering by name, and the Member whose nodes these are.
+	Offering, Member string
+	// NodeLabels by which its nodes are known in the member.
+	NodeLabels map[string]string
+	// Tolerations that a pod needs there.
+	Tolerations []corev1.Toleration
+	// Largest pod that is offered.
+	Largest corev1.ResourceList
+	// Moves says that replicas leave it for real nodes that have room.
+	Moves bool
+}
+
+// A Hold is room in elastic members that a reservation keeps for its targets.
+type Hold struct {
+	// Reservation by name.
+	Reservation string
+	// Bindings that may use it, by ID.
+	Bindings []string
+	// Template of a replica of a target.
+	Template *Template
+	// Count of replicas of Template still to be held, beyond what its targets
+	// use in elastic members.
+	Count int32
+	// Prefer these members, in this order.
+	Prefer []string
 }
 
 // Reported is what a member's control plane said of a workload through
@@ -131,6 +178,12 @@ type Binding struct {
 	// Rebalance is set if a person asked for it: replicas return home without
 	// waiting for the window.
 	Rebalance bool
+	// Tolerates has the members in which the replicas tolerate the virtual
+	// nodes of the pool: what runs there is the template's Tolerant variant.
+	Tolerates map[string]bool
+	// StaysHome is not empty if the binding may not leave the self-built
+	// members, and says why.
+	StaysHome string
 }
 
 // State is what a round must know of earlier ones. It is kept with the binding,
@@ -151,6 +204,9 @@ type State struct {
 	// NotBefore is when replicas may return home again after a move that was
 	// undone.
 	NotBefore *time.Time `json:"notBefore,omitempty"`
+	// ToNodes says that the excess is substitutes for replicas on virtual
+	// nodes.
+	ToNodes bool `json:"toNodes,omitempty"`
 }
 
 // IsZero reports whether there is nothing to remember.
@@ -160,7 +216,7 @@ func (s State) IsZero() bool {
 
 // Equal compares two states.
 func (s State) Equal(o State) bool {
-	return same(s.RoomSince, o.RoomSince) && s.Room == o.Room && same(s.GrownSince, o.GrownSince) && s.Grown == o.Grown && same(s.ExcessSince, o.ExcessSince) && same(s.NotBefore, o.NotBefore)
+	return same(s.RoomSince, o.RoomSince) && s.Room == o.Room && same(s.GrownSince, o.GrownSince) && s.Grown == o.Grown && same(s.ExcessSince, o.ExcessSince) && same(s.NotBefore, o.NotBefore) && s.ToNodes == o.ToNodes
 }
 
 func same(a, b *time.Time) bool {
@@ -184,6 +240,9 @@ type Settings struct {
 	LeaveGrace time.Duration
 	// StepPercent of a workload's replicas move home at a time, at least one.
 	StepPercent int32
+	// OutageGrace is how long a self-built member must have been silent before
+	// capacity is ordered for replicas that could run there.
+	OutageGrace time.Duration
 }
 
 // DefaultSettings are the settings for real clusters. StepPercent is
@@ -193,6 +252,7 @@ var DefaultSettings = Settings{
 	MoveTimeout: 10 * time.Minute,
 	LeaveGrace:  30 * time.Second,
 	StepPercent: 25,
+	OutageGrace: 20 * time.Second,
 }
 
 // Input of a round.
@@ -211,8 +271,37 @@ type Target struct {
 
 // A Demand is replicas that have no place, and would run on cloud capacity.
 type Demand struct {
-	// Binding is the ID of the binding, Pool its pool.
+	// Binding is the ID of the binding, Pool its pool. Binding is empty if
+	// Reservation is set.
 	Binding, Pool string
+	// Workload whose replicas these are.
+	Workload snapshot.WorkloadKey
+	// Reservation that wants room held, by name.
+	Reservation string
+	// Prefer these members, in this order, whatever they cost.
+	Prefer []string
+	// Template of one replica.
+	Template *Template
+	// Count of replicas, > 0.
+	Count int32
+	// Refused members, as in the binding.
+	Refused map[string]string
+	// Tolerates has the members whose virtual nodes its replicas may use: in
+	// others a grant would not run.
+	Tolerates map[string]bool
+	// Outage is not empty if a self-built member became silent a moment ago:
+	// nothing more should be ordered for the demand before it is known whether
+	// the member comes back.
+	Outage string
+}
+
+// VirtualReplicas are replicas of a workload that run on virtual nodes of a
+// member, and may move to real ones.
+type VirtualReplicas struct {
+	// Binding, by ID, and its pool.
+	Binding, Pool string
+	// Member and Offering of the virtual nodes.
+	Member, Offering string
 	// Template of one replica.
 	Template *Template
 	// Count of replicas, > 0.
@@ -235,8 +324,14 @@ type Decision struct {
 	// Pending replicas are assigned nowhere. Waiting of them fit as soon as
 	// pods that are leaving are gone.
 	Pending, Waiting int32
+	// Unmet replicas need capacity that is not there: the rest of Pending, and
+	// substitutes of replicas on members that leave.
+	Unmet int32
 	// Own and Cloud replicas assigned.
 	Own, Cloud int32
+	// Virtual replicas by member: assigned there, and on virtual nodes or not
+	// seen yet and bound for them.
+	Virtual map[string]int32
 	// Moving replicas were added and wait for Ready, or are still to be cut.
 	Moving int32
 	// Returning says that replicas are on their way home.
@@ -248,6 +343,8 @@ type Decision struct {
 	Notes []string
 	// Blocked says what keeps a draining member from becoming empty.
 	Blocked string
+	// Outage as in the demand.
+	Outage string
 	// Refusals has for each member that was considered and took less than was
 	// asked the reason that its kube-scheduler would give.
 	Refusals map[string]string
@@ -259,6 +356,11 @@ type Output struct {
 	Decisions []Decision
 	// Demands that the members cannot meet, in the same order.
 	Demands []Demand
+	// OnVirtual are the replicas that run on virtual nodes and may move.
+	OnVirtual []VirtualReplicas
+	// Held and Missing replicas by reservation: those for which room is held,
+	// and those for which there is none.
+	Held, Missing map[string]int32
 	// Forks of the members' snapshots with everything on them that was
 	// promised. Those of self-built members also hold replicas that could
 	// return home.

@@ -41,7 +41,7 @@ func (r *round) reserve() error {
 			}
 			// What does not fit is found out when the pods are there: until
 			// then the room may only seem taken, by pods that are leaving.
-			if _, err := r.simulate(w, m, unseen); err != nil {
+			if err := r.book(w, m, unseen); err != nil {
 				return err
 			}
 		}
@@ -92,6 +92,9 @@ func (r *round) reservePending(m *member, byWorkload map[snapshot.WorkloadKey]*w
 		}
 		left := len(b.pods) - res.Placed
 		w := byWorkload[b.workload]
+		if w != nil {
+			w.bound[m.Name] += m.onVirtualNodes(res)
+		}
 		// The pods of a stateful set have an order: cutting one cuts the last,
 		// not the one that waits.
 		if left <= 0 || w == nil || !w.Movable || b.workload.Kind == "StatefulSet" {

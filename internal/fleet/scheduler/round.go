@@ -22,6 +22,9 @@ func Run(ctx context.Context, in Input) (Output, error) {
 	if err := r.reserve(); err != nil {
 		return Output{}, err
 	}
+	if err := r.bookHolds(); err != nil {
+		return Output{}, err
+	}
 	for _, w := range r.work {
 		if err := r.decide(w); err != nil {
 			return Output{}, err
@@ -32,6 +35,11 @@ func Run(ctx context.Context, in Input) (Output, error) {
 	}
 	for _, w := range r.work {
 		if err := r.returnHome(w); err != nil {
+			return Output{}, err
+		}
+	}
+	for _, w := range r.work {
+		if err := r.toNodes(w); err != nil {
 			return Output{}, err
 		}
 	}
@@ -49,6 +57,7 @@ type round struct {
 	members map[string]*member
 	pools   map[string]*pool
 	work    []*work
+	holds   []*hold
 	next    time.Time
 }
 
@@ -56,6 +65,13 @@ type round struct {
 type member struct {
 	Member
 	fork *snapshot.Fork
+	// changes counts what was put on the fork or taken off it.
+	changes int64
+	// virtuals are the offerings of virtual nodes that it has, virtualNodes its
+	// nodes that belong to one, with the offering, and onVirtual the pods there.
+	virtuals     []Virtual
+	virtualNodes map[string]string
+	onVirtual    map[snapshot.WorkloadKey]virtualPods
 }
 
 // usable members can be asked what fits.
@@ -65,6 +81,8 @@ type pool struct {
 	*Pool
 	// members ordered by tier, then price, then name.
 	members []*member
+	// home is what was last found free at home.
+	home *home
 }
 
 // Work is what the round knows of a binding.
@@ -80,10 +98,20 @@ type work struct {
 	unmet, waiting, moving int32
 	returning              bool
 	refusals               map[string]string
-	// pods are replicas as each member would store them; nil if it would not.
-	pods    map[*member]*corev1.Pod
+	// own are replicas of the template as each member would store them, real
+	// the same kept off virtual nodes, and stored those of the variant that runs
+	// there; nil if a member would not store them.
+	own, real, stored map[*member]*corev1.Pod
+	// bound are replicas by member that are not on a node yet, and will be on a
+	// virtual one.
+	bound map[string]int32
+	// gone are replicas by member that this round cut from virtual nodes.
+	gone map[string]int32
+	// holds that are for the binding.
+	holds   []*hold
 	notes   []string
 	blocked string
+	outage  string
 }
 
 func (r *round) load() {
@@ -111,13 +139,17 @@ func (r *round) load() {
 		})
 		r.pools[p.Name] = p
 	}
+	r.loadVirtual()
 	for i := range r.in.Bindings {
 		b := &r.in.Bindings[i]
 		p, ok := r.pools[b.Pool]
 		if !ok {
 			continue
 		}
-		w := &work{Binding: b, pool: p, target: maps.Clone(b.Assigned), stuck: map[string]int32{}, state: b.State, refusals: map[string]string{}, pods: map[*member]*corev1.Pod{}}
+		w := &work{
+			Binding: b, pool: p, target: maps.Clone(b.Assigned), stuck: map[string]int32{}, state: b.State, refusals: map[string]string{},
+			own: map[*member]*corev1.Pod{}, real: map[*member]*corev1.Pod{}, stored: map[*member]*corev1.Pod{}, bound: map[string]int32{}, gone: map[string]int32{},
+		}
 		if w.target == nil {
 			w.target = map[string]int32{}
 		}
@@ -126,6 +158,7 @@ func (r *round) load() {
 	slices.SortFunc(r.work, func(a, b *work) int {
 		return cmp.Or(cmp.Compare(b.Priority, a.Priority), a.Created.Compare(b.Created), cmp.Compare(a.ID, b.ID))
 	})
+	r.loadHolds()
 }
 
 // state of a member as a binding sees it. A member that no pool has is Absent.
@@ -179,10 +212,11 @@ func (r *round) decide(w *work) error {
 		placed := int32(0)
 		if w.Template != nil {
 			var err error
-			if placed, err = r.fill(w, missing, func(*member) bool { return true }, w.target); err != nil {
+			if placed, err = r.fillHeld(w, missing); err != nil {
 				return err
 			}
 			w.unmet = missing - placed
+			w.outage = r.outage(w)
 		}
 		if left := missing - placed; left > 0 && leaving > 0 {
 			w.blocked = fmt.Sprintf("%d replicas have nowhere else to go", min(left, leaving))
@@ -193,6 +227,24 @@ func (r *round) decide(w *work) error {
 	}
 	r.cut(w)
 	return nil
+}
+
+// outage says which self-built member a binding waits for before capacity is
+// ordered: one that became silent a moment ago.
+func (r *round) outage(w *work) string {
+	if w.unmet <= 0 || w.StaysHome != "" {
+		return ""
+	}
+	for _, m := range w.pool.members {
+		if m.Elastic || m.State != Frozen || m.Since.IsZero() || w.Refused[m.Name] != "" {
+			continue
+		}
+		if due := m.Since.Add(r.in.Settings.OutageGrace); due.After(r.in.Now) {
+			r.wake(due)
+			return fmt.Sprintf("capacity is not ordered before %s has been silent for %s", m.Name, r.in.Settings.OutageGrace)
+		}
+	}
+	return ""
 }
 
 // spreadWhole sends a binding without replicas to every member. It stays on a
@@ -235,45 +287,6 @@ func (w *work) seen(m *member) (pods, ready int32) {
 		return n, n
 	}
 	return int32(c.Total), int32(c.Ready)
-}
-
-func (r *round) output() Output {
-	out := Output{Forks: map[string]*snapshot.Fork{}, Next: r.next}
-	for name, m := range r.members {
-		if m.fork != nil {
-			out.Forks[name] = m.fork
-		}
-	}
-	for _, w := range r.work {
-		if w.Held {
-			continue
-		}
-		d := Decision{Binding: w.ID, State: w.state, Waiting: w.waiting, Moving: w.moving, Returning: w.returning, Blocked: w.blocked, Notes: w.notes, Refusals: w.refusals}
-		sum := int32(0)
-		for _, name := range sorted(w.target) {
-			n := w.target[name]
-			if n == 0 && w.Divided {
-				continue
-			}
-			d.Targets = append(d.Targets, Target{Member: name, Replicas: n})
-			sum += n
-			if m := r.members[name]; m != nil && m.Elastic {
-				d.Cloud += n
-			} else {
-				d.Own += n
-			}
-		}
-		if w.Divided {
-			d.Pending = max(0, w.Replicas-sum)
-		}
-		d.Changed = changed(w.Binding, d.Targets)
-		d.Message = explain(w, d)
-		out.Decisions = append(out.Decisions, d)
-		if w.unmet > 0 {
-			out.Demands = append(out.Demands, Demand{Binding: w.ID, Pool: w.Pool, Template: w.Template, Count: w.unmet, Refused: w.Refused})
-		}
-	}
-	return out
 }
 
 func changed(b *Binding, targets []Target) bool {

@@ -29,42 +29,114 @@ func (t *Template) Pod(objs *snapshot.Objects) (*corev1.Pod, error) {
 	return p, nil
 }
 
-// replica returns a replica as a member would store it, or nil if it would not.
+// replica returns a replica of the template as a member would store it, or nil
+// if it would not. Where the variant for virtual nodes runs, it is a sibling of
+// those.
 func (r *round) replica(w *work, m *member) *corev1.Pod {
-	pod, ok := w.pods[m]
+	pod, ok := w.own[m]
 	if !ok {
-		p, err := w.Template.Pod(m.Snapshot.Objects())
+		t := *w.Template
+		if w.Tolerates[m.Name] && len(m.virtuals) > 0 {
+			if s := r.stored(w, m); s != nil {
+				t.Options = append(t.Options[:len(t.Options):len(t.Options)], simulation.SiblingOf(s))
+			}
+		}
+		p, err := t.Pod(m.Snapshot.Objects())
 		if err != nil {
 			w.refusals[m.Name] = err.Error()
 		}
 		pod = p
-		w.pods[m] = p
+		w.own[m] = p
 	}
 	return pod
 }
 
-// simulate places up to n replicas of a binding on the fork of a member. A
-// replica that the member's API server would refuse has no place there.
+// stored returns a replica as it really is in a member: of the variant that
+// tolerates virtual nodes where it has any.
+func (r *round) stored(w *work, m *member) *corev1.Pod {
+	if !w.Tolerates[m.Name] || len(m.virtuals) == 0 {
+		return r.replica(w, m)
+	}
+	pod, ok := w.stored[m]
+	if !ok {
+		t := Template{Namespace: w.Template.Namespace, Spec: Tolerant(&w.Template.Spec, m.virtuals), Options: w.Template.Options}
+		p, err := t.Pod(m.Snapshot.Objects())
+		if err != nil {
+			w.refusals[m.Name] = err.Error()
+		}
+		pod = p
+		w.stored[m] = p
+	}
+	return pod
+}
+
+// simulate places up to n replicas of a binding on the real nodes of the fork of
+// a member. A replica that the member's API server would refuse has no place
+// there.
 func (r *round) simulate(w *work, m *member, n int32) (int32, error) {
-	pod := r.replica(w, m)
+	pod := w.real[m]
+	if pod == nil {
+		pod = r.replica(w, m)
+	}
 	if pod == nil {
 		return 0, nil
 	}
 	mark := m.fork.Mark()
+	res, ok, err := r.run(w, m, pod, n)
+	if !ok || err != nil {
+		return 0, err
+	}
+	if m.onVirtualNodes(res) > 0 {
+		// It tolerates virtual nodes by itself.
+		pod = keptOff(pod, m.virtualNodes)
+		w.real[m] = pod
+		m.fork.Revert(mark)
+		if res, ok, err = r.run(w, m, pod, n); !ok || err != nil {
+			return 0, err
+		}
+	}
+	m.fork.Commit(mark)
+	return int32(res.Placed), nil
+}
+
+// book places up to n replicas of a binding that were assigned to a member
+// where its kube-scheduler will, virtual nodes included.
+func (r *round) book(w *work, m *member, n int32) error {
+	pod := r.stored(w, m)
+	if pod == nil {
+		return nil
+	}
+	mark := m.fork.Mark()
+	res, ok, err := r.run(w, m, pod, n)
+	if !ok || err != nil {
+		return err
+	}
+	m.fork.Commit(mark)
+	w.bound[m.Name] += m.onVirtualNodes(res)
+	return nil
+}
+
+// run places copies of a pod of a binding on the fork of a member. It is not ok
+// if they cannot be simulated; nothing is on the fork then.
+func (r *round) run(w *work, m *member, pod *corev1.Pod, n int32) (simulation.Result, bool, error) {
+	mark := m.fork.Mark()
 	res, err := m.Simulator.Place(r.ctx, m.fork, pod, int(n))
 	if err != nil {
 		if r.ctx.Err() != nil {
-			return 0, fmt.Errorf("cannot simulate %s in %s: %w", w.ID, m.Name, err)
+			return res, false, fmt.Errorf("cannot simulate %s in %s: %w", w.ID, m.Name, err)
 		}
 		// One workload that cannot be simulated must not stop all others.
 		m.fork.Revert(mark)
 		m.fork.Commit(mark)
 		w.refusals[m.Name] = "cannot be simulated: " + err.Error()
-		return 0, nil
+		return res, false, nil
 	}
 	m.fork.Commit(mark)
+	if res.Placed > 0 {
+		m.changes++
+	}
 	if res.Message != "" {
 		w.refusals[m.Name] = res.Message
 	}
-	return int32(res.Placed), nil
+	return res, true, nil
 }

@@ -53,6 +53,7 @@ func (s *Server) installAddons(c *call) (int, any, error) {
 				delete(k.addons, a.Name)
 			}
 		}
+		s.syncVirtual(k)
 		s.finish(t, nil)
 	})
 	return http.StatusAccepted, map[string]any{"cluster_id": k.id, "request_id": c.id, "task_id": t.id}, nil
@@ -91,6 +92,7 @@ func (s *Server) uninstallAddons(c *call) (int, any, error) {
 				x.state = "active"
 			}
 		}
+		s.syncVirtual(k)
 		s.finish(t, nil)
 	})
 	return http.StatusAccepted, map[string]any{"cluster_id": k.id, "request_id": c.id, "task_id": t.id}, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -45,9 +46,10 @@ type cluster struct {
 	emptyEndpoint           bool
 	autoscaling             map[string]any
 
-	pools  map[string]*nodePool
-	addons map[string]*addon
-	gone   bool
+	pools   map[string]*nodePool
+	addons  map[string]*addon
+	virtual map[string]bool // virtual nodes by zone
+	gone    bool
 
 	backend     backend.Cluster
 	backendDone bool
@@ -72,18 +74,35 @@ func owner(tags []tag) string {
 	return ""
 }
 
-// book an object of a cluster in the ledger.
-func (s *Server) book(k *cluster, kind ledger.Kind, id, name string, hourly float64) {
+// book an object of a cluster in the ledger. Everything but the cluster itself
+// carries ACK's tag.
+func (s *Server) book(k *cluster, kind ledger.Kind, id, name string, hourly float64, attrs map[string]string) {
 	o := ledger.Object{
 		Kind: kind, ID: id, Name: name, Owner: owner(k.tags), Account: k.account, Region: k.region, Cluster: k.id, Parent: k.id, Hourly: hourly,
+		Tags: clusterTags(k.id), Attrs: s.network(k, attrs),
 	}
 	if kind == ledger.Cluster {
-		o.Parent, o.Root = "", true
+		o.Parent, o.Root, o.Tags = "", true, tagMap(k.tags)
 	}
 	if kind != ledger.ECS && kind != ledger.SystemDisk && kind != ledger.DataDisk {
 		o.RoundUp = s.Config.Prices.RoundUpFees
 	}
 	s.Ledger.Create(o)
+}
+
+// network adds the details that all things of a cluster have in common.
+func (s *Server) network(k *cluster, attrs map[string]string) map[string]string {
+	out := map[string]string{ledger.AttrVPC: k.spec.VPCID, ledger.AttrCreated: s.Clock.Wall().UTC().Format(time.RFC3339)}
+	maps.Copy(out, attrs)
+	return out
+}
+
+func tagMap(tags []tag) map[string]string {
+	out := map[string]string{}
+	for _, t := range tags {
+		out[t.Key] = t.Value
+	}
+	return out
 }
 
 // createCluster answers 202 with the new id; the cluster is usable minutes
@@ -105,7 +124,7 @@ func (s *Server) createCluster(c *call) (int, any, error) {
 	k := &cluster{
 		id: "c" + s.Random.Hex("cluster-id", 32), name: q.Name, region: q.RegionID, account: c.account, spec: q, state: initial,
 		created: now, updated: now, protection: q.DeletionProtection, rrsa: q.EnableRRSA, tags: q.Tags, publicEndpoint: q.EndpointPublicAccess,
-		pools: map[string]*nodePool{}, addons: map[string]*addon{},
+		pools: map[string]*nodePool{}, addons: map[string]*addon{}, virtual: map[string]bool{},
 	}
 	if s.take(faults.ProtectionOn, c) != nil {
 		k.protection = true
@@ -140,33 +159,49 @@ func (s *Server) bill(k *cluster) {
 	if strings.HasPrefix(q.ClusterSpec, "ack.pro.") {
 		fee = p.ClusterPro
 	}
-	s.book(k, ledger.Cluster, k.id, k.name, fee)
-	k.slb = "lb-" + s.Random.Alphanumeric("lb-id", 22)
-	s.book(k, ledger.APISLB, k.slb, "api-server", p.SLB)
+	s.book(k, ledger.Cluster, k.id, k.name, fee, nil)
+	vsw := map[string]string{ledger.AttrVSwitch: q.VSwitchIDs[0]}
+	balancer := func(kind ledger.Kind, name, address string) string {
+		id := "lb-" + s.Random.Alphanumeric("lb-id", 22)
+		s.book(k, kind, id, name, p.SLB, map[string]string{ledger.AttrVSwitch: q.VSwitchIDs[0], ledger.AttrAddress: s.address(address), ledger.AttrAddressType: address})
+		return id
+	}
+	k.slb = balancer(ledger.APISLB, "ManagedK8SSlbIntranet-"+k.id, "intranet")
 	if q.EndpointPublicAccess {
 		k.eip = "eip-" + s.Random.Alphanumeric("eip-id", 22)
-		s.book(k, ledger.APIEIP, k.eip, "api-server", p.EIP)
+		s.book(k, ledger.APIEIP, k.eip, "api-server", p.EIP, map[string]string{ledger.AttrInstance: k.slb, ledger.AttrAddress: s.address("internet")})
 	}
 	if q.SNATEntry == nil || *q.SNATEntry {
-		s.book(k, ledger.NAT, "ngw-"+s.Random.Alphanumeric("ngw-id", 22), "nat", p.NAT)
-		s.book(k, ledger.NATEIP, "eip-"+s.Random.Alphanumeric("eip-id", 22), "nat", p.EIP)
+		nat := "ngw-" + s.Random.Alphanumeric("ngw-id", 22)
+		s.book(k, ledger.NAT, nat, "nat", p.NAT, vsw)
+		s.book(k, ledger.NATEIP, "eip-"+s.Random.Alphanumeric("eip-id", 22), "nat", p.EIP, map[string]string{ledger.AttrInstance: nat, ledger.AttrAddress: s.address("internet")})
 	}
 	if k.securityGroup = q.SecurityGroupID; k.securityGroup == "" {
 		k.securityGroup = "sg-" + s.Random.Alphanumeric("sg-id", 20)
-		s.book(k, ledger.SecurityGroup, k.securityGroup, "alicloud-cs-auto-created-security-group-"+k.id, 0)
+		s.book(k, ledger.SecurityGroup, k.securityGroup, "alicloud-cs-auto-created-security-group-"+k.id, 0, nil)
 	}
-	s.book(k, ledger.RAMRole, "KubernetesWorkerRole-"+k.id, "worker", 0)
+	s.book(k, ledger.RAMRole, "KubernetesWorkerRole-"+k.id, "worker", 0, nil)
 	for _, v := range q.VSwitchIDs {
-		s.book(k, ledger.ENI, "eni-"+s.Random.Alphanumeric("eni-id", 20), v, 0)
+		s.book(k, ledger.ENI, "eni-"+s.Random.Alphanumeric("eni-id", 20), v, 0, map[string]string{ledger.AttrVSwitch: v, ledger.AttrSecurityGroup: k.securityGroup})
 	}
 	ingress := !slices.ContainsFunc(q.Addons, func(a addonSpec) bool { return a.Name == "nginx-ingress-controller" && a.Disabled })
 	if ingress {
-		s.book(k, ledger.IngressSLB, "lb-"+s.Random.Alphanumeric("lb-id", 22), "nginx-ingress-lb", p.SLB)
+		balancer(ledger.IngressSLB, "nginx-ingress-lb", "internet")
 	}
 	logs := slices.ContainsFunc(q.Addons, func(a addonSpec) bool { return a.Name == "logtail-ds" && !a.Disabled })
 	if logs || q.LoggingType == "SLS" || len(q.ControlPlaneLogComponents) > 0 {
-		s.book(k, ledger.SLSProject, "k8s-log-"+k.id, "logs", p.SLSProject)
+		s.book(k, ledger.SLSProject, "k8s-log-"+k.id, "logs", p.SLSProject, nil)
 	}
+}
+
+// address of something in the internet, or in the cloud's own network.
+func (s *Server) address(kind string) string {
+	n := s.Random.Intn(kind+"-address", 250*250)
+	prefix := "192.168"
+	if kind == "internet" {
+		prefix = "47.96"
+	}
+	return fmt.Sprintf("%s.%d.%d", prefix, n/250+1, n%250+1)
 }
 
 // startBackend makes what stands behind the cluster, while the virtual latency
@@ -230,6 +265,7 @@ func (s *Server) created(k *cluster, t *task, broken bool, extraPool *faults.Rul
 	}
 	s.finish(t, nil)
 	s.touch(k)
+	s.syncVirtual(k)
 	if extraPool != nil {
 		s.defaultNodePool(k, extraPool)
 	}
@@ -377,6 +413,7 @@ func (s *Server) modifyCluster(c *call) (int, any, error) {
 				q.DeletionProtection = nil
 			}
 			s.applyCluster(k, q)
+			s.syncVirtual(k)
 		}
 		s.finish(t, nil)
 		s.touch(k)

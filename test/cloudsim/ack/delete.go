@@ -3,6 +3,7 @@ package ack
 import (
 	"net/http"
 	"slices"
+	"strings"
 
 	"regionpool.io/provider-regionpool/test/cloudsim/faults"
 	"regionpool.io/provider-regionpool/test/cloudsim/ledger"
@@ -18,7 +19,12 @@ type deletion struct {
 	options   map[string]string // by resource type
 	retain    []string
 	retainAll bool
+	// leave is a fault: kinds that are left behind.
+	leave []ledger.Kind
 }
+
+// leavable kinds outlive a cluster if a fault says so.
+var leavable = []ledger.Kind{ledger.NAT, ledger.NATEIP, ledger.APISLB, ledger.APIEIP, ledger.IngressSLB, ledger.ENI, ledger.SecurityGroup, ledger.ServiceSLB}
 
 // deleteCluster takes the cluster with its node pools and pay-as-you-go nodes.
 // SLBs of Services, log projects, PrePaid nodes and disks of claims stay, unless
@@ -72,6 +78,15 @@ func (s *Server) deleteCluster(c *call) (int, any, error) {
 	t := s.begin(c, "cluster_delete", k.id, "cluster", k.id)
 	s.enter(t, "DeleteCluster")
 	broken := s.take(faults.DeleteFailed, c) != nil || t.outcome == failing
+	if f := s.take(faults.LeaveBehind, c); f != nil {
+		d.leave = leavable
+		if kinds := f.Arg("kinds", ""); kinds != "" {
+			d.leave = nil
+			for _, kind := range strings.Split(kinds, ",") {
+				d.leave = append(d.leave, ledger.Kind(kind))
+			}
+		}
+	}
 	total := s.Latency("delete-cluster", s.Config.Latencies.DeleteCluster)
 	switch {
 	case t.outcome == unchanged:
@@ -87,7 +102,7 @@ func (s *Server) deleteCluster(c *call) (int, any, error) {
 			s.touch(k)
 		})
 	default:
-		s.later(t, total/3, func() { s.stopBackend(k) })
+		s.later(t, total/3, func() { s.stopBackend(k, d) })
 		s.later(t, total*2/3, func() { s.dropPools(k, d) })
 		s.later(t, total, func() {
 			s.deleted(k, d)
@@ -101,7 +116,12 @@ func dependencyViolation() *apiError {
 	return fail(http.StatusBadRequest, "DependencyViolation.Resource", "the cluster still has resources that depend on it")
 }
 
-func (s *Server) stopBackend(k *cluster) {
+func (s *Server) stopBackend(k *cluster, d deletion) {
+	if slices.Contains(d.leave, ledger.ECIPod) {
+		s.virtual.Abandon(k.id)
+	} else {
+		s.virtual.End(k.id)
+	}
 	if k.backend != nil {
 		b := k.backend
 		s.work(b.Delete, func(err error) {
@@ -129,7 +149,7 @@ func (s *Server) deleted(k *cluster, d deletion) {
 	delete(s.clusters, k.id)
 	s.publish(k)
 	for _, o := range s.Ledger.Live(func(o ledger.Object) bool { return o.Cluster == k.id }) {
-		if d.retainAll && o.Kind != ledger.Cluster || slices.Contains(d.retain, o.ID) {
+		if d.retainAll && o.Kind != ledger.Cluster || slices.Contains(d.retain, o.ID) || slices.Contains(d.leave, o.Kind) {
 			continue
 		}
 		switch o.Kind {

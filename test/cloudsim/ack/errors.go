@@ -1,7 +1,6 @@
 package ack
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 
@@ -44,22 +43,6 @@ func nodePoolState(state string) *apiError {
 
 func quotaExceeded(what string, limit int) *apiError {
 	return fail(http.StatusForbidden, "QuotaExceeded."+what, "the quota of %d is exceeded", limit)
-}
-
-// writeJSON answers with a body, or with none if it is nil.
-func writeJSON(w http.ResponseWriter, status int, body any) {
-	var b []byte
-	if body != nil {
-		b, _ = json.Marshal(body)
-	}
-	writeBytes(w, status, "application/json;charset=utf-8", b)
-}
-
-func writeBytes(w http.ResponseWriter, status int, contentType string, b []byte) {
-	w.Header().Set("Content-Type", contentType)
-	w.Header().Set("Content-Length", fmt.Sprint(len(b)))
-	w.WriteHeader(status)
-	_, _ = w.Write(b)
 }
 
 // body of a backend error.

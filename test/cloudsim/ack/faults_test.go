@@ -204,7 +204,7 @@ func TestNodeFaults(t *testing.T) {
 		"Booting":    {reason: "Until then the pool scales.", rule: faults.Rule{Kind: faults.NodeNeverReady}, after: 10 * time.Minute, want: poolShape{State: "scaling", Desired: 1, Total: 1, Initial: 1}},
 		"Offline":    {reason: "A node goes away.", rule: faults.Rule{Kind: faults.NodeOffline}, after: 3 * time.Minute, want: poolShape{State: "active", Desired: 1, Total: 1}, status: "Offline"},
 		"Flap":       {reason: "A node goes away and returns.", rule: faults.Rule{Kind: faults.NodeFlap}, after: 5 * time.Minute, want: poolShape{State: "active", Desired: 1, Total: 1, Serving: 1}, status: "Ready"},
-		"Reclaim":    {reason: "A spot instance is reclaimed, and replaced.", rule: faults.Rule{Kind: faults.SpotReclaim, Times: 1}, spot: true, after: 6 * time.Minute, want: poolShape{State: "active", Desired: 1, Total: 1, Serving: 1}, status: "Ready"},
+		"Reclaim":    {reason: "A spot instance is reclaimed after notice, and replaced.", rule: faults.Rule{Kind: faults.SpotReclaim, Times: 1}, spot: true, after: 10 * time.Minute, want: poolShape{State: "active", Desired: 1, Total: 1, Serving: 1}, status: "Ready"},
 		"TaskFail":   {reason: "A scale-out that fails for no reason.", rule: faults.Rule{Kind: faults.TaskFail, Action: "CreateClusterNodePool"}, want: poolShape{State: "active", Desired: 1}},
 	}
 	for name, tc := range cases {

@@ -164,8 +164,9 @@ func contains(all []string, v string) bool {
 	return false
 }
 
-// NodeEvent makes something happen to a node at once: offline, online or
-// reclaim. The node is named by instance id or by node name.
+// NodeEvent makes something happen to a node: offline or online at once, reclaim
+// after the notice of a spot instance. The node is named by instance id or by
+// node name.
 func (s *Server) NodeEvent(node, event string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -184,7 +185,7 @@ func (s *Server) NodeEvent(node, event string) error {
 				case "online":
 					s.setReady(p, i, true)
 				case "reclaim":
-					s.reclaim(p, i)
+					s.notice(p, i)
 				default:
 					return fmt.Errorf("unknown event %q: want offline, online or reclaim", event)
 				}

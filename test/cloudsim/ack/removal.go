@@ -3,6 +3,8 @@ package ack
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"slices"
 	"time"
 
 	"regionpool.io/provider-regionpool/test/cloudsim/faults"
@@ -154,4 +156,78 @@ func (s *Server) removeAll(p *nodePool, t *task, drain bool, done func()) {
 		return
 	}
 	s.remove(p, t, victims, drain, true, false, done)
+}
+
+// removeNodePoolNodes takes chosen nodes away, drained if asked, and lowers the
+// desired size by as many. Unless release_node is set the instances live on; so
+// do PrePaid ones in any case.
+func (s *Server) removeNodePoolNodes(c *call) (int, any, error) {
+	k, p, err := s.nodePool(c)
+	if err != nil {
+		return 0, nil, err
+	}
+	var ids, names []string
+	if err := queryJSON(c, "instance_ids", &ids); err != nil {
+		return 0, nil, err
+	}
+	if err := queryJSON(c, "nodes", &names); err != nil {
+		return 0, nil, err
+	}
+	flags := map[string]bool{}
+	for _, key := range []string{"drain_node", "release_node", "concurrency"} {
+		if flags[key], err = queryBool(c, key, false); err != nil {
+			return 0, nil, err
+		}
+	}
+	victims := []*instance{}
+	for _, i := range p.sorted() {
+		if slices.Contains(ids, i.id) || slices.Contains(names, i.nodeName) {
+			victims = append(victims, i)
+		}
+	}
+	n := -len(victims)
+	c.entry.Count = &n
+	switch {
+	case len(ids)+len(names) == 0:
+		return 0, nil, invalid("InstanceIds", "instance_ids is required")
+	case len(victims) != len(ids)+len(names):
+		return 0, nil, invalid("InstanceIds", "some of %v are not nodes of nodepool %s", append(ids, names...), p.id)
+	case k.state != running && k.state != updating:
+		return 0, nil, clusterState(k.state)
+	case p.state != active && p.state != deleteFailed && !(flags["concurrency"] && (p.state == removingNodes || p.state == scaling)):
+		return 0, nil, nodePoolState(p.state)
+	}
+	for _, i := range victims {
+		if i.removing || i.state != running {
+			return 0, nil, fail(http.StatusBadRequest, "IncorrectInstanceStatus", "the status of instance %s does not support this operation", i.id)
+		}
+	}
+	t := s.begin(c, "nodepool_remove_nodes", k.id, "nodepool", p.id)
+	before := p.state
+	p.state = removingNodes
+	if t.outcome != effective {
+		s.publishPool(p)
+		s.later(t, s.Latency("remove-nodes", s.Config.Latencies.RemoveNodes), func() {
+			p.state = before
+			s.finish(t, nil)
+			s.publishPool(p)
+		})
+	} else {
+		if t.stuckWork {
+			s.publishPool(p)
+			return http.StatusAccepted, map[string]any{"request_id": c.id, "task_id": t.id}, nil
+		}
+		s.remove(p, t, victims, flags["drain_node"], flags["release_node"], true, func() { s.removed(p, t) })
+	}
+	return http.StatusAccepted, map[string]any{"request_id": c.id, "task_id": t.id}, nil
+}
+
+// removed ends a removal.
+func (s *Server) removed(p *nodePool, t *task) {
+	if p.state == removingNodes || p.state == removing {
+		p.state = active
+	}
+	s.finish(t, t.short)
+	s.publishPool(p)
+	s.retryScaling(p)
 }

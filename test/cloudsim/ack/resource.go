@@ -3,6 +3,7 @@ package ack
 import (
 	"fmt"
 	"net/http"
+	"strconv"
 	"time"
 
 	"regionpool.io/provider-regionpool/test/cloudsim/config"
@@ -39,7 +40,9 @@ func (s *Server) describeResources(c *call) (int, any, error) {
 		return 0, nil, err
 	}
 	out := []any{}
-	for _, o := range s.Ledger.Live(func(o ledger.Object) bool { return o.Cluster == k.id && o.Kind != ledger.Cluster }) {
+	for _, o := range s.Ledger.Live(func(o ledger.Object) bool {
+		return o.Cluster == k.id && o.Kind != ledger.Cluster && o.Kind != ledger.ECIPod
+	}) {
 		creator, byDefault := "system", true
 		switch o.Kind {
 		case ledger.ServiceSLB, ledger.IngressSLB:
@@ -100,10 +103,9 @@ func (s *Server) EnsureLoadBalancer(clusterID, key, name string) (string, error)
 	}
 	r := s.extra["lb/"+clusterID+"/"+key]
 	if r == nil {
-		n := s.Random.Intn("slb-address", 250*250)
-		r = &asset{id: "lb-" + s.Random.Alphanumeric("lb-id", 22), address: fmt.Sprintf("47.96.%d.%d", n/250+1, n%250+1)}
+		r = &asset{id: "lb-" + s.Random.Alphanumeric("lb-id", 22), address: s.address("internet")}
 		s.extra["lb/"+clusterID+"/"+key] = r
-		s.book(k, ledger.ServiceSLB, r.id, name, s.Config.Prices.SLB)
+		s.book(k, ledger.ServiceSLB, r.id, name, s.Config.Prices.SLB, map[string]string{ledger.AttrAddress: r.address, ledger.AttrAddressType: "internet"})
 	}
 	return r.address, nil
 }
@@ -125,7 +127,9 @@ func (s *Server) EnsureVolume(clusterID, key, name string, gib int) (string, err
 	if r == nil {
 		r = &asset{id: "d-" + s.Random.Alphanumeric("disk-id", 20)}
 		s.extra["disk/"+clusterID+"/"+key] = r
-		s.book(k, ledger.DataDisk, r.id, name, float64(gib)*s.Config.Prices.DiskGiB)
+		s.book(k, ledger.DataDisk, r.id, name, float64(gib)*s.Config.Prices.DiskGiB, map[string]string{
+			ledger.AttrSize: strconv.Itoa(gib), ledger.AttrCategory: "cloud_essd", ledger.AttrDiskType: "data",
+		})
 	}
 	return r.id, nil
 }
@@ -148,7 +152,7 @@ func (s *Server) releaseExtra(key string) {
 func (s *Server) Snapshot() state.Snapshot {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := state.Snapshot{Clusters: []state.Cluster{}, Nodes: []state.Node{}}
+	out := state.Snapshot{Clusters: []state.Cluster{}, Nodes: []state.Node{}, Pods: s.virtual.Pods("", "")}
 	for _, k := range s.clusters {
 		c := state.Cluster{
 			Service: "ack", ID: k.id, Name: k.name, Owner: owner(k.tags), Region: k.region, State: k.state,
@@ -203,5 +207,6 @@ func (s *Server) Reset() {
 			}
 		}
 	}
+	s.virtual.Reset()
 	s.init()
 }

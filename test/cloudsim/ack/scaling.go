@@ -4,39 +4,23 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"net/http"
 	"net/netip"
 	"slices"
 	"sort"
 	"time"
 
 	"regionpool.io/provider-regionpool/test/cloudsim/faults"
-	"regionpool.io/provider-regionpool/test/cloudsim/ledger"
 	"regionpool.io/provider-regionpool/test/cloudsim/stock"
 )
 
-// An instance is an ECS of a node pool, and the node it becomes.
-type instance struct {
-	id, ip, vswitch, zone string
-	kind                  string // instance type
-	charge                string // PostPaid or PrePaid
-	spot                  bool
-	state                 string // pending, starting, running
-	nodeName, nodeStatus  string
-	registered            bool // it is, or was, a node of the cluster
-	removing              bool
-	failed                bool
-	message               string
-	created               string
-	disks                 []string
-	order                 int
-}
+// retryNode is when a node that could not be registered is tried again.
+const retryNode = 10 * time.Second
 
-// count is the number of instances that stay.
+// count is the number of instances that stay, as far as is known.
 func (p *nodePool) count() int {
 	n := 0
 	for _, i := range p.instances {
-		if !i.removing {
+		if !i.removing && !i.replaced {
 			n++
 		}
 	}
@@ -95,6 +79,7 @@ func (s *Server) scaled(p *nodePool, t *task) {
 	}
 	if !p.gone {
 		s.publishPool(p)
+		s.retire(p)
 		s.retryScaling(p)
 	}
 }
@@ -230,88 +215,13 @@ func (s *Server) freeAddress(region, vswitch string) string {
 	return ""
 }
 
-// launch one instance, which joins the cluster by itself.
-func (s *Server) launch(p *nodePool, t *task) (*instance, *taskError) {
-	o, ip, short := s.choose(p)
-	if short != nil {
-		return nil, short
-	}
-	s.Stock.Take(o.key)
-	k := p.cluster
-	s.addrs[k.region+"/"+o.vswitch][ip] = true
-	g := p.spec.ScalingGroup
-	it := s.Config.InstanceTypes[o.key.Type]
-	i := &instance{
-		id: "i-bp1" + s.Random.Alphanumeric("instance-id", 17), ip: ip, vswitch: o.vswitch, zone: o.key.Zone, kind: o.key.Type, charge: "PostPaid",
-		spot: o.key.Spot, state: "pending", created: s.stamp(), nodeName: k.region + "." + ip, order: s.nextOrder(p),
-	}
-	if g.InstanceChargeType == "PrePaid" {
-		i.charge = "PrePaid"
-	}
-	p.instances[i.id] = i
-	hourly := it.Hourly
-	if i.spot {
-		hourly = it.SpotHourly
-	}
-	s.bookNode(p, ledger.ECS, i.id, p.id, hourly)
-	s.addDisk(p, i, ledger.SystemDisk, max(g.SystemDiskSize, 40))
-	for _, d := range g.DataDisks {
-		s.addDisk(p, i, ledger.DataDisk, d.Size)
-	}
-	sub := s.nodeSubject(p, i)
-	never := s.Faults.Take(faults.NodeNeverReady, sub) != nil
-	up := s.Latency("instance-running", s.Config.Latencies.InstanceRunning)
-	s.after(up/4, func() { i.advance("pending", "starting"); s.publishPool(p) })
-	s.after(up, func() { i.advance("starting", running); s.publishPool(p) })
-	ready := max(s.Latency("node-ready", s.Config.Latencies.NodeReady), up)
-	if never {
-		s.after(s.Latency("bootstrap", s.Config.Latencies.BootstrapTimeout), func() {
-			if p.instances[i.id] != i || i.removing {
-				return
-			}
-			i.failed, i.message, i.nodeStatus = true, "the node did not register within the time limit", "Unknown"
-			s.publishNode(p, i)
-			s.arrived(p, t, i)
-		})
-		return i, nil
-	}
-	s.after(ready, func() { s.join(p, t, i) })
-	return i, nil
-}
-
-func (s *Server) nextOrder(p *nodePool) int {
-	n := 0
-	for _, i := range p.instances {
-		n = max(n, i.order)
-	}
-	return n + 1
-}
-
-func (i *instance) advance(from, to string) {
-	if i.state == from {
-		i.state = to
-	}
-}
-
-func (s *Server) bookNode(p *nodePool, kind ledger.Kind, id, parent string, hourly float64) {
-	s.Ledger.Create(ledger.Object{
-		Kind: kind, ID: id, Owner: owner(p.spec.ScalingGroup.Tags), Account: p.cluster.account, Region: p.cluster.region,
-		Cluster: p.cluster.id, Parent: parent, Hourly: hourly,
-	})
-}
-
-func (s *Server) addDisk(p *nodePool, i *instance, kind ledger.Kind, gib int) {
-	id := "d-" + s.Random.Alphanumeric("disk-id", 20)
-	i.disks = append(i.disks, id)
-	s.bookNode(p, kind, id, i.id, float64(gib)*s.Config.Prices.DiskGiB)
-}
-
 func (s *Server) nodeSubject(p *nodePool, i *instance) faults.Subject {
 	charge := "ondemand"
 	if i.spot {
 		charge = "spot"
 	}
 	return faults.Subject{Action: faults.NodeAction, Attrs: map[string]string{
+		"cloud":  "alibaba",
 		"region": p.cluster.region, "cluster": p.cluster.id, "nodePool": p.id, "name": p.name, "instanceType": i.kind, "zone": i.zone,
 		"instance": i.id, "charge": charge,
 	}}
@@ -328,17 +238,19 @@ func (s *Server) join(p *nodePool, t *task, i *instance) {
 	s.work(func(ctx context.Context) error { return b.AddNode(ctx, n) }, func(err error) {
 		if err != nil {
 			s.log.Warn("Cannot add node", "cluster", p.cluster.id, "node", n.Name, "error", err)
-			s.after(10*time.Second, func() { s.join(p, t, i) })
+			s.after(retryNode, func() { s.join(p, t, i) })
 			return
 		}
 		if p.instances[i.id] != i {
 			s.work(func(ctx context.Context) error { return b.RemoveNode(ctx, n.Name) }, func(error) {})
 			return
 		}
-		i.registered, i.nodeStatus, i.state = true, "Ready", running
+		i.registered, i.nodeStatus = true, "Ready"
+		s.setState(i, running)
 		p.cluster.size++
 		s.touch(p.cluster)
 		s.publishNode(p, i)
+		s.announce(p, i)
 		s.arrived(p, t, i)
 		s.trouble(p, i)
 	})
@@ -361,26 +273,6 @@ func (s *Server) arrived(p *nodePool, t *task, i *instance) {
 	}
 }
 
-// trouble plans what goes wrong with a node that is Ready.
-func (s *Server) trouble(p *nodePool, i *instance) {
-	sub := s.nodeSubject(p, i)
-	in := func(f *faults.Rule, times float64) time.Duration {
-		return time.Duration(times * f.Seconds(60) * float64(time.Second))
-	}
-	if f := s.Faults.Take(faults.NodeOffline, sub); f != nil {
-		s.after(in(f, 1), func() { s.setReady(p, i, false) })
-	}
-	if f := s.Faults.Take(faults.NodeFlap, sub); f != nil {
-		s.after(in(f, 1), func() { s.setReady(p, i, false) })
-		s.after(in(f, 2), func() { s.setReady(p, i, true) })
-	}
-	if i.spot {
-		if f := s.Faults.Take(faults.SpotReclaim, sub); f != nil {
-			s.after(in(f, 1), func() { s.reclaim(p, i) })
-		}
-	}
-}
-
 func (s *Server) setReady(p *nodePool, i *instance, ready bool) {
 	if p.instances[i.id] != i || !i.registered {
 		return
@@ -397,17 +289,6 @@ func (s *Server) setReady(p *nodePool, i *instance, ready bool) {
 			s.log.Warn("Cannot change readiness of node", "node", name, "error", err)
 		}
 	})
-}
-
-// reclaim takes an instance away as the market does; the group replaces it.
-func (s *Server) reclaim(p *nodePool, i *instance) {
-	if p.instances[i.id] != i {
-		return
-	}
-	s.leave(p, i)
-	s.drop(p, i, true)
-	s.publishPool(p)
-	s.retryScaling(p)
 }
 
 // leave removes the node from the cluster, with its pods.
@@ -427,95 +308,4 @@ func (s *Server) leave(p *nodePool, i *instance) {
 			s.log.Warn("Cannot remove node", "node", name, "error", err)
 		}
 	})
-}
-
-// drop takes an instance out of its pool. Released, it is gone; otherwise it
-// lives on, billed, and belongs to nobody.
-func (s *Server) drop(p *nodePool, i *instance, release bool) {
-	delete(p.instances, i.id)
-	s.nodeList.Delete(i.id, s.lagged())
-	if !release {
-		s.Ledger.Update(i.id, func(o *ledger.Object) { o.Parent = "detached" })
-		return
-	}
-	delete(s.addrs[p.cluster.region+"/"+i.vswitch], i.ip)
-	s.Stock.Return(stock.Key{Region: p.cluster.region, Zone: i.zone, Type: i.kind, Spot: i.spot})
-	s.Ledger.Release(i.id)
-	for _, d := range i.disks {
-		s.Ledger.Release(d)
-	}
-}
-
-// removeNodePoolNodes takes chosen nodes away, drained if asked, and lowers the
-// desired size by as many. Unless release_node is set the instances live on; so
-// do PrePaid ones in any case.
-func (s *Server) removeNodePoolNodes(c *call) (int, any, error) {
-	k, p, err := s.nodePool(c)
-	if err != nil {
-		return 0, nil, err
-	}
-	var ids, names []string
-	if err := queryJSON(c, "instance_ids", &ids); err != nil {
-		return 0, nil, err
-	}
-	if err := queryJSON(c, "nodes", &names); err != nil {
-		return 0, nil, err
-	}
-	flags := map[string]bool{}
-	for _, key := range []string{"drain_node", "release_node", "concurrency"} {
-		if flags[key], err = queryBool(c, key, false); err != nil {
-			return 0, nil, err
-		}
-	}
-	victims := []*instance{}
-	for _, i := range p.sorted() {
-		if slices.Contains(ids, i.id) || slices.Contains(names, i.nodeName) {
-			victims = append(victims, i)
-		}
-	}
-	n := -len(victims)
-	c.entry.Count = &n
-	switch {
-	case len(ids)+len(names) == 0:
-		return 0, nil, invalid("InstanceIds", "instance_ids is required")
-	case len(victims) != len(ids)+len(names):
-		return 0, nil, invalid("InstanceIds", "some of %v are not nodes of nodepool %s", append(ids, names...), p.id)
-	case k.state != running && k.state != updating:
-		return 0, nil, clusterState(k.state)
-	case p.state != active && p.state != deleteFailed && !(flags["concurrency"] && (p.state == removingNodes || p.state == scaling)):
-		return 0, nil, nodePoolState(p.state)
-	}
-	for _, i := range victims {
-		if i.removing || i.state != running {
-			return 0, nil, fail(http.StatusBadRequest, "IncorrectInstanceStatus", "the status of instance %s does not support this operation", i.id)
-		}
-	}
-	t := s.begin(c, "nodepool_remove_nodes", k.id, "nodepool", p.id)
-	before := p.state
-	p.state = removingNodes
-	if t.outcome != effective {
-		s.publishPool(p)
-		s.later(t, s.Latency("remove-nodes", s.Config.Latencies.RemoveNodes), func() {
-			p.state = before
-			s.finish(t, nil)
-			s.publishPool(p)
-		})
-	} else {
-		if t.stuckWork {
-			s.publishPool(p)
-			return http.StatusAccepted, map[string]any{"request_id": c.id, "task_id": t.id}, nil
-		}
-		s.remove(p, t, victims, flags["drain_node"], flags["release_node"], true, func() { s.removed(p, t) })
-	}
-	return http.StatusAccepted, map[string]any{"request_id": c.id, "task_id": t.id}, nil
-}
-
-// removed ends a removal.
-func (s *Server) removed(p *nodePool, t *task) {
-	if p.state == removingNodes || p.state == removing {
-		p.state = active
-	}
-	s.finish(t, t.short)
-	s.publishPool(p)
-	s.retryScaling(p)
 }

@@ -1,13 +1,14 @@
 // Package ack simulates the OpenAPI of Alibaba Cloud Container Service for
 // Kubernetes (product CS, version 2015-12-15).
 //
+// The RPC-style APIs of package aliyun answer at the same address.
+//
 // Requests pass, in this order: the signature gate, faults of the transport and
 // the gateway, throttling, and the operation itself. Asynchronous operations
 // answer with a task and go on in virtual time.
 package ack
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -17,20 +18,24 @@ import (
 	"sync"
 	"time"
 
+	"regionpool.io/provider-regionpool/test/cloudsim/aliyun"
 	"regionpool.io/provider-regionpool/test/cloudsim/cloud"
+	"regionpool.io/provider-regionpool/test/cloudsim/config"
 	"regionpool.io/provider-regionpool/test/cloudsim/faults"
+	"regionpool.io/provider-regionpool/test/cloudsim/gateway"
 	"regionpool.io/provider-regionpool/test/cloudsim/lag"
+	"regionpool.io/provider-regionpool/test/cloudsim/ledger"
 	"regionpool.io/provider-regionpool/test/cloudsim/requestlog"
 	"regionpool.io/provider-regionpool/test/cloudsim/signature"
+	"regionpool.io/provider-regionpool/test/cloudsim/virtual"
 )
-
-const maxBody = 4 << 20
 
 // A Server answers ACK's API.
 type Server struct {
 	*cloud.Cloud
 	verifier *signature.Verifier
 	routes   []route
+	rpc      *aliyun.Server // the RPC-style APIs at the same address
 	log      *slog.Logger
 	ctx      context.Context
 
@@ -39,7 +44,9 @@ type Server struct {
 	clusters map[string]*cluster
 	tasks    map[string]*task
 	addrs    map[string]map[string]bool // used addresses by region/vSwitch
+	detached map[string]detached        // instances that left their pools, by id
 	extra    map[string]*asset          // load balancers and volumes by cluster/key
+	virtual  *virtual.Runtime           // of the pods on virtual nodes
 
 	clusterList  *lag.Store[clusterView]
 	nodePoolList *lag.Store[nodePoolView]
@@ -52,6 +59,11 @@ func New(ctx context.Context, c *cloud.Cloud, log *slog.Logger) *Server {
 	s := &Server{Cloud: c, routes: routes(), log: log, ctx: ctx}
 	s.verifier = signature.NewVerifier(s.secret, time.Now)
 	s.init()
+	s.rpc = aliyun.New(c, s.verifier, s)
+	s.virtual = virtual.New(ctx, c, virtual.Options{
+		Config: c.Config.Virtual, Kind: ledger.ECIPod, StockType: config.ECIType, CacheAnnotation: imageCacheAnnotation, Tags: clusterTags,
+		NewID: func() string { return "eci-bp1" + s.Random.Alphanumeric("eci-id", 17) },
+	}, log)
 	c.Stock.OnChange(s.stockChanged)
 	return s
 }
@@ -61,6 +73,7 @@ func (s *Server) init() {
 	s.clusters = map[string]*cluster{}
 	s.tasks = map[string]*task{}
 	s.addrs = map[string]map[string]bool{}
+	s.detached = map[string]detached{}
 	s.extra = map[string]*asset{}
 	s.clusterList = lag.New[clusterView]()
 	s.nodePoolList = lag.New[nodePoolView]()
@@ -94,8 +107,12 @@ type call struct {
 // ServeHTTP handles one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody))
+	body, err := io.ReadAll(io.LimitReader(r.Body, gateway.MaxBody))
 	if err != nil {
+		return
+	}
+	if aliyun.Concerns(r) {
+		s.rpc.ServeHTTP(w, r, body)
 		return
 	}
 	e := &requestlog.Entry{Time: start, Service: "ack", Method: r.Method, Path: r.URL.Path, RequestID: s.Random.RequestID()}
@@ -103,7 +120,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e.Seconds = time.Since(start).Seconds()
 		s.Requests.Add(*e)
 	}()
-	rec := &response{ResponseWriter: w, entry: e}
+	rec := &gateway.Response{ResponseWriter: w, Entry: e}
 
 	rt, vars := match(s.routes, r.Method, r.URL.Path)
 	c := &call{route: rt, vars: vars, query: r.URL.Query(), body: body, entry: e, id: e.RequestID}
@@ -117,14 +134,14 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e.AccessKeyID = akid
 	if refusal != nil {
 		e.Code = refusal.Code
-		writeJSON(rec, refusal.Status, gatewayBody(refusal, e.RequestID, r.Host))
+		rec.JSON(refusal.Status, gatewayBody(refusal, e.RequestID, r.Host))
 		return
 	}
 	e.Verified = true
 	if rt == nil {
 		f := &signature.Failure{Status: http.StatusNotFound, Code: "InvalidAction.NotFound", Message: "Specified api is not found, please check your url and method."}
 		e.Code = f.Code
-		writeJSON(rec, f.Status, gatewayBody(f, e.RequestID, r.Host))
+		rec.JSON(f.Status, gatewayBody(f, e.RequestID, r.Host))
 		return
 	}
 	a, _ := s.Account(akid)
@@ -148,7 +165,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // describe the call to the rules of faults.
 func (s *Server) describe(c *call, r *http.Request) faults.Subject {
-	sub := faults.Subject{Attrs: map[string]string{"method": r.Method}}
+	sub := faults.Subject{Attrs: map[string]string{"cloud": "alibaba", "method": r.Method}}
 	if c.route == nil {
 		return sub
 	}
@@ -210,14 +227,14 @@ func (s *Server) take(k faults.Kind, c *call) *faults.Rule {
 
 // before injects the faults that come before the operation. It returns true if
 // the call has been answered, or will never be.
-func (s *Server) before(w *response, r *http.Request, c *call) bool {
+func (s *Server) before(w *gateway.Response, r *http.Request, c *call) bool {
 	if f := s.take(faults.TimeoutBefore, c); f != nil {
-		wait(r.Context(), f.Seconds(60))
-		w.cut()
+		gateway.Wait(r.Context(), f.Seconds(60))
+		w.Cut()
 		return true
 	}
 	if f := s.take(faults.Delay, c); f != nil {
-		wait(r.Context(), f.Seconds(2))
+		gateway.Wait(r.Context(), f.Seconds(2))
 	}
 	var e *apiError
 	if f := s.take(faults.Throttle, c); f != nil {
@@ -246,7 +263,7 @@ func (s *Server) before(w *response, r *http.Request, c *call) bool {
 
 // beforeBroken injects answers of a broken gateway. The call takes effect only
 // if the fault says so.
-func (s *Server) beforeBroken(w *response, c *call) bool {
+func (s *Server) beforeBroken(w *gateway.Response, c *call) bool {
 	for _, k := range []faults.Kind{faults.HTTP500JSON, faults.HTTP502HTML, faults.HTTP503} {
 		f := s.take(k, c)
 		if f == nil {
@@ -261,13 +278,13 @@ func (s *Server) beforeBroken(w *response, c *call) bool {
 		switch k {
 		case faults.HTTP502HTML:
 			c.entry.Code = "BadGateway"
-			writeBytes(w, http.StatusBadGateway, "text/html", []byte("<html><head><title>502 Bad Gateway</title></head><body><center><h1>502 Bad Gateway</h1></center></body></html>"))
+			w.BadGateway()
 		case faults.HTTP503:
 			c.entry.Code = "ServiceUnavailable"
-			writeJSON(w, http.StatusServiceUnavailable, fail(http.StatusServiceUnavailable, "ServiceUnavailable", "The request has failed due to a temporary failure of the server.").body(c.id))
+			w.JSON(http.StatusServiceUnavailable, fail(http.StatusServiceUnavailable, "ServiceUnavailable", "The request has failed due to a temporary failure of the server.").body(c.id))
 		default:
 			c.entry.Code = "InternalError"
-			writeJSON(w, http.StatusInternalServerError, fail(http.StatusInternalServerError, "InternalError", "The request processing has failed due to some unknown error.").body(c.id))
+			w.JSON(http.StatusInternalServerError, fail(http.StatusInternalServerError, "InternalError", "The request processing has failed due to some unknown error.").body(c.id))
 		}
 		return true
 	}
@@ -275,77 +292,27 @@ func (s *Server) beforeBroken(w *response, c *call) bool {
 }
 
 // answer a call, unless a fault spoils the answer.
-func (s *Server) answer(w *response, c *call, status int, reply any, err error) {
+func (s *Server) answer(w *gateway.Response, c *call, status int, reply any, err error) {
 	if err != nil {
 		e, ok := err.(*apiError)
 		if !ok {
 			e = fail(http.StatusInternalServerError, "InternalError", "%v", err)
 		}
 		c.entry.Code = e.Code
-		writeJSON(w, e.Status, e.body(c.id))
+		w.JSON(e.Status, e.body(c.id))
 		return
 	}
 	c.entry.Accepted = true
 	if f := s.take(faults.DropAfterAccept, c); f != nil {
-		w.cut()
+		w.Cut()
 		return
 	}
 	if f := s.take(faults.TruncateBody, c); f != nil {
 		b, _ := json.Marshal(reply)
-		w.truncate(status, b)
+		w.Truncate(status, b)
 		return
 	}
-	writeJSON(w, status, reply)
-}
-
-func wait(ctx context.Context, seconds float64) {
-	t := time.NewTimer(time.Duration(seconds * float64(time.Second)))
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
-	}
-}
-
-// response notes the status in the log, and can break off.
-type response struct {
-	http.ResponseWriter
-	entry *requestlog.Entry
-}
-
-func (w *response) WriteHeader(status int) {
-	w.entry.Status = status
-	w.ResponseWriter.WriteHeader(status)
-}
-
-// cut closes the connection without an answer.
-func (w *response) cut() {
-	w.entry.Status = 0
-	if h, ok := w.ResponseWriter.(http.Hijacker); ok {
-		if conn, _, err := h.Hijack(); err == nil {
-			_ = conn.Close()
-			return
-		}
-	}
-	panic(http.ErrAbortHandler)
-}
-
-// truncate announces the whole body and sends half of it.
-func (w *response) truncate(status int, b []byte) {
-	w.entry.Status = status
-	h, ok := w.ResponseWriter.(http.Hijacker)
-	if !ok {
-		panic(http.ErrAbortHandler)
-	}
-	conn, _, err := h.Hijack()
-	if err != nil {
-		return
-	}
-	defer conn.Close()
-	res := http.Response{StatusCode: status, ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{"Content-Type": {"application/json"}}, ContentLength: int64(len(b)), Body: io.NopCloser(bytes.NewReader(b))}
-	var out bytes.Buffer
-	_ = res.Write(&out)
-	_, _ = conn.Write(out.Bytes()[:out.Len()-(len(b)+1)/2])
+	w.JSON(status, reply)
 }
 
 // after runs f under the lock once d of virtual time has passed, unless the

@@ -132,6 +132,7 @@ type nodePoolSpec struct {
 		ScalingPolicy          string     `json:"scaling_policy"`
 		SpotStrategy           string     `json:"spot_strategy"`
 		CompensateWithOnDemand bool       `json:"compensate_with_on_demand"`
+		SpotInstanceRemedy     bool       `json:"spot_instance_remedy"`
 		SystemDiskCategory     string     `json:"system_disk_category"`
 		SystemDiskSize         int        `json:"system_disk_size"`
 		DataDisks              []dataDisk `json:"data_disks"`

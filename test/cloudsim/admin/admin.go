@@ -1,4 +1,4 @@
-// Package admin serves the simulator's control panel: time, faults, stock, the
+// Package admin serves the simulator's control panel: time, faults, stock, prices, the
 // books, the request log. It is unsigned and meant for the loopback interface.
 package admin
 
@@ -20,8 +20,8 @@ import (
 type Service interface {
 	// Snapshot of what exists, without lag.
 	Snapshot() state.Snapshot
-	// NodeEvent makes something happen to a node at once: offline, online or
-	// reclaim.
+	// NodeEvent makes something happen to a node: offline or online at once,
+	// reclaim after the notice of a spot instance.
 	NodeEvent(node, event string) error
 	// AdminKubeconfig of a cluster, whatever state it is in.
 	AdminKubeconfig(cluster string) ([]byte, error)
@@ -81,6 +81,9 @@ func NewHandler(c *cloud.Cloud, services ...Service) http.Handler {
 	m.HandleFunc("POST /_sim/stock", p.setStock)
 	m.HandleFunc("GET /_sim/nodes", func(w http.ResponseWriter, _ *http.Request) { reply(w, p.snapshot().Nodes) })
 	m.HandleFunc("POST /_sim/nodes", p.nodeEvent)
+	m.HandleFunc("GET /_sim/pods", func(w http.ResponseWriter, _ *http.Request) { reply(w, p.snapshot().Pods) })
+	m.HandleFunc("GET /_sim/prices", func(w http.ResponseWriter, _ *http.Request) { reply(w, c.Prices.List()) })
+	m.HandleFunc("POST /_sim/prices", p.setPrice)
 	m.HandleFunc("GET /_sim/kubeconfig", p.kubeconfig)
 	m.HandleFunc("POST /_sim/reset", p.reset)
 	return m
@@ -104,11 +107,12 @@ func read[T any](w http.ResponseWriter, r *http.Request, into *T) bool {
 }
 
 func (p *panel) snapshot() state.Snapshot {
-	out := state.Snapshot{Clusters: []state.Cluster{}, Nodes: []state.Node{}}
+	out := state.Snapshot{Clusters: []state.Cluster{}, Nodes: []state.Node{}, Pods: []state.Pod{}}
 	for _, s := range p.services {
 		one := s.Snapshot()
 		out.Clusters = append(out.Clusters, one.Clusters...)
 		out.Nodes = append(out.Nodes, one.Nodes...)
+		out.Pods = append(out.Pods, one.Pods...)
 	}
 	return out
 }
@@ -193,6 +197,19 @@ func (p *panel) setStock(w http.ResponseWriter, r *http.Request) {
 	reply(w, struct{}{})
 }
 
+func (p *panel) setPrice(w http.ResponseWriter, r *http.Request) {
+	var m stock.Price
+	if !read(w, r, &m) {
+		return
+	}
+	if m.Factor < 0 {
+		bad(w, errors.New("factor must not be negative; the fault wrong_price makes feeds lie"))
+		return
+	}
+	p.cloud.Prices.Set(m)
+	reply(w, struct{}{})
+}
+
 func (p *panel) nodeEvent(w http.ResponseWriter, r *http.Request) {
 	var e NodeEvent
 	if !read(w, r, &e) {
@@ -231,5 +248,6 @@ func (p *panel) reset(w http.ResponseWriter, _ *http.Request) {
 	p.cloud.Requests.Reset()
 	p.cloud.Throttle.Reset()
 	p.cloud.Stock.Reset()
+	p.cloud.Prices.Reset()
 	reply(w, struct{}{})
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // A Spec of a cluster to be created.
@@ -45,6 +46,17 @@ type Hooks interface {
 	EnsureVolume(cluster, key, name string, gib int) (disk string, err error)
 	// ReleaseVolume of a claim. It is idempotent.
 	ReleaseVolume(cluster, key string)
+	// PodBound tells of a pod that is bound to a virtual node. It may be called
+	// more than once for a pod, and does not block.
+	PodBound(cluster string, p *corev1.Pod)
+	// PodGone tells that a pod of a virtual node has been deleted. It is
+	// idempotent, and does not block.
+	PodGone(cluster string, uid types.UID)
+}
+
+// An Event of a pod or a node.
+type Event struct {
+	Type, Reason, Message string
 }
 
 // A Backend makes clusters.
@@ -65,11 +77,24 @@ type Cluster interface {
 	// supplied real time, and when it expires.
 	Kubeconfig(ttl time.Duration) (config []byte, expires time.Time, err error)
 	AddNode(ctx context.Context, n Node) error
-	// RemoveNode and the pods on it, without drain. A node that does not exist
-	// is no error.
+	// AddVirtualNode registers a node that is no machine. It is Ready as long as
+	// it exists. The pods bound to it are told to the Hooks and run only as far
+	// as SetPodStatus says; deleted, they are gone at once.
+	AddVirtualNode(ctx context.Context, n Node) error
+	// SetPodStatus merges a status into that of a pod on a virtual node, and
+	// records events for it. A pod that is gone is no error.
+	SetPodStatus(ctx context.Context, namespace, name string, uid types.UID, s corev1.PodStatus, events ...Event) error
+	// RemoveNode, virtual or not, and the pods on it, without drain. A node that
+	// does not exist is no error.
 	RemoveNode(ctx context.Context, name string) error
 	// SetNodeReady makes a node's kubelet come back or go silent.
 	SetNodeReady(ctx context.Context, name string, ready bool) error
+	// SetNodeCondition sets a condition of a node, and records an event for it.
+	// A node that is gone is no error.
+	SetNodeCondition(ctx context.Context, name string, c corev1.NodeCondition, e Event) error
+	// ChangeNode sets and removes labels and taints of a node. A node that is gone
+	// is no error.
+	ChangeNode(ctx context.Context, name string, c Change) error
 	// Drain cordons a node and makes one pass of evictions over it. It returns
 	// the number of pods that are left, and what blocks the first of them.
 	Drain(ctx context.Context, name string) (left int, blocked string, err error)

@@ -7,6 +7,9 @@ import (
 	"sort"
 	"sync"
 	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // Memory is a Backend without control planes, for tests of the API and for
@@ -28,7 +31,10 @@ func (m *Memory) Blocking() bool { return false }
 func (m *Memory) Create(_ context.Context, s Spec, h Hooks) (Cluster, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	c := &MemoryCluster{backend: m, Spec: s, Hooks: h, nodes: map[string]Node{}, cordoned: map[string]bool{}}
+	c := &MemoryCluster{
+		backend: m, Spec: s, Hooks: h, nodes: map[string]Node{}, virtual: map[string]bool{}, cordoned: map[string]bool{},
+		conditions: map[string][]corev1.NodeCondition{}, pods: map[types.UID]*corev1.Pod{}, events: map[types.UID][]Event{},
+	}
 	m.clusters[s.ID] = c
 	return c, nil
 }
@@ -40,7 +46,8 @@ func (m *Memory) Cluster(id string) *MemoryCluster {
 	return m.clusters[id]
 }
 
-// A MemoryCluster remembers its nodes and runs nothing. If its Spec has CoreDNS,
+// A MemoryCluster remembers its nodes and runs nothing but the pods that a test
+// binds to virtual nodes. If its Spec has CoreDNS,
 // draining the last node that can be scheduled to never ends, as the
 // PodDisruptionBudget of coredns makes it.
 type MemoryCluster struct {
@@ -49,9 +56,13 @@ type MemoryCluster struct {
 
 	backend *Memory
 
-	mu       sync.Mutex
-	nodes    map[string]Node
-	cordoned map[string]bool
+	mu         sync.Mutex
+	nodes      map[string]Node
+	virtual    map[string]bool
+	cordoned   map[string]bool
+	conditions map[string][]corev1.NodeCondition
+	pods       map[types.UID]*corev1.Pod
+	events     map[types.UID][]Event
 }
 
 // Nodes returns the names of the nodes, sorted.
@@ -114,19 +125,27 @@ func (c *MemoryCluster) RemoveNode(_ context.Context, name string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.nodes, name)
+	delete(c.virtual, name)
 	delete(c.cordoned, name)
+	delete(c.conditions, name)
+	maps.DeleteFunc(c.pods, func(_ types.UID, p *corev1.Pod) bool { return p.Spec.NodeName == name })
 	return nil
 }
 
 // SetNodeReady does nothing.
 func (c *MemoryCluster) SetNodeReady(context.Context, string, bool) error { return nil }
 
-// Drain succeeds at once, unless coredns has nowhere else to go.
+// Drain succeeds at once, unless coredns has nowhere else to go. Pods on virtual
+// nodes go.
 func (c *MemoryCluster) Drain(_ context.Context, name string) (int, string, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.cordoned[name] = true
-	if c.Spec.CoreDNS && len(c.cordoned) >= len(c.nodes) {
+	if c.virtual[name] {
+		c.drop(func(p *corev1.Pod) bool { return p.Spec.NodeName == name })
+		return 0, "", nil
+	}
+	if c.Spec.CoreDNS && len(c.cordoned) >= len(c.nodes)-len(c.virtual) {
 		return 1, "Cannot evict pod as it would violate the pod's disruption budget: kube-system/coredns", nil
 	}
 	return 0, "", nil

@@ -30,6 +30,7 @@ type Cloud struct {
 	Throttle *throttle.Limiter
 	Requests *requestlog.Log
 	Stock    *stock.Stock
+	Prices   *stock.Prices
 	Backend  backend.Backend
 }
 
@@ -45,6 +46,7 @@ func New(c config.Config, v *clock.Virtual, seed int64, b backend.Backend) *Clou
 		Throttle: throttle.New(kclock.RealClock{}, c.Throttle.QPS, c.Throttle.Burst),
 		Requests: requestlog.New(100_000),
 		Stock:    stock.New(c.Shelves()),
+		Prices:   stock.NewPrices(),
 		Backend:  b,
 	}
 }

@@ -24,11 +24,15 @@ type Config struct {
 	// NAT gateway's has been seen on a bill.
 	Prices    Prices    `json:"prices"`
 	Latencies Latencies `json:"latencies"`
-	Throttle  Throttle  `json:"throttle"`
-	Switches  Switches  `json:"switches"`
+	// Virtual nodes of ACK, whose pods are ECI instances.
+	Virtual  Virtual  `json:"virtual"`
+	Throttle Throttle `json:"throttle"`
+	Switches Switches `json:"switches"`
 	// Versions of Kubernetes a cluster can be made with; the last is the
 	// default. Empty means any.
 	Versions []string `json:"versions,omitempty"`
+	// Tencent is the other cloud of the simulator.
+	Tencent Tencent `json:"tencent"`
 }
 
 // An Account that may call.
@@ -135,6 +139,9 @@ type Latencies struct {
 	// the scaling group tries again.
 	NoStock    Range `json:"noStock"`
 	RetryStock Range `json:"retryStock"`
+	// SpotNotice is from the notice that a spot instance will be reclaimed until
+	// it is.
+	SpotNotice Range `json:"spotNotice"`
 	// DrainTimeout is how long a drain waits for PodDisruptionBudgets.
 	DrainTimeout Range `json:"drainTimeout"`
 	// DrainRetry is how often a blocked drain tries again.
@@ -227,6 +234,9 @@ func (c *Config) Validate() error {
 		}
 		seen[a.AccessKeyID] = true
 	}
+	if err := c.Tencent.validate(); err != nil {
+		return fmt.Errorf("tencent: %w", err)
+	}
 	return nil
 }
 
@@ -235,6 +245,7 @@ func (c *Config) Shelves() map[stock.Key]int {
 	out := map[stock.Key]int{}
 	for rn, r := range c.Regions {
 		for _, z := range r.Zones {
+			out[stock.Key{Region: rn, Zone: z, Type: ECIType}] = c.Virtual.VCPU
 			for t := range c.InstanceTypes {
 				s := c.Stock.Default
 				if e, ok := c.Stock.Exceptions[rn][z][t]; ok {
@@ -245,5 +256,6 @@ func (c *Config) Shelves() map[stock.Key]int {
 			}
 		}
 	}
+	c.Tencent.shelves(c.Stock, out)
 	return out
 }

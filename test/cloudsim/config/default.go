@@ -25,6 +25,7 @@ func Default() Config {
 			EmptyByDesired:   Range{360, 420},
 			NoStock:          Range{15, 30},
 			RetryStock:       Range{60, 60},
+			SpotNotice:       Range{300, 300},
 			DrainTimeout:     Range{1800, 1800},
 			DrainRetry:       Range{5, 5},
 			BootstrapTimeout: Range{900, 900},
@@ -32,9 +33,11 @@ func Default() Config {
 			Tail:             Range{60, 300},
 			ListLag:          Range{1, 10},
 		},
+		Virtual:  eci(),
 		Throttle: Throttle{QPS: 10, Burst: 20, Status: 400},
 		Switches: Switches{RetiredListAPIs: true, DependencyRefusals: 1, CoreDNS: true, ReserveNodeResources: true},
 		Versions: []string{"1.32.7-aliyun.1", "1.33.3-aliyun.1", "1.34.3-aliyun.1", "1.35.3-aliyun.1"},
+		Tencent:  DefaultTencent(),
 	}
 }
 

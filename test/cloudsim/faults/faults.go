@@ -52,6 +52,17 @@ const (
 	STSExpire Kind = "sts_expire"
 )
 
+// Faults of the market's APIs, by region, zone, instanceType and charge (spot or
+// ondemand).
+const (
+	// WrongPrice multiplies the price an API says by args.factor, for example 0,
+	// -1 or 100; NaN makes it no number at all. The bill is not concerned.
+	WrongPrice Kind = "wrong_price"
+	// WrongStock makes an API say args.status whatever there is: Available, the
+	// default, or SoldOut.
+	WrongStock Kind = "wrong_stock"
+)
+
 // Faults of asynchronous operations. They are decided when the call is accepted.
 const (
 	// TaskFail ends the task in state args.state ("failed", the default, or
@@ -67,6 +78,10 @@ const (
 	// DeleteFailed brings a deletion (of a cluster or a node pool) to state
 	// delete_failed.
 	DeleteFailed Kind = "delete_failed"
+	// LeaveBehind makes a deletion of a cluster leave things of it behind:
+	// args.kinds of the ledger, separated by commas, by default what belongs to
+	// its network. Kind eci-pod can be left as well.
+	LeaveBehind Kind = "leave_behind"
 	// DependencyViolation refuses DeleteCluster; set times to say how often.
 	DependencyViolation Kind = "dependency_violation"
 	// ProtectionOn creates the cluster with deletion protection whatever the
@@ -93,7 +108,9 @@ const (
 	NodeOffline Kind = "node_offline"
 	// NodeFlap does the same, and brings it back after as long again.
 	NodeFlap Kind = "node_flap"
-	// SpotReclaim takes a spot instance back args.seconds after it turned Ready.
+	// SpotReclaim gives notice args.seconds after a spot instance turned Ready
+	// that it will be taken back, and takes it back after the time the cloud
+	// leaves.
 	SpotReclaim Kind = "spot_reclaim"
 	// PDBBlock makes drains of the node hang as a PodDisruptionBudget would.
 	PDBBlock Kind = "pdb_block"
@@ -106,6 +123,7 @@ var known = []Kind{
 	DropAfterAccept, Delay, TimeoutBefore, HTTP500JSON, HTTP502HTML, HTTP503, TruncateBody, Throttle, Quota, Balance,
 	AuthDenied, MissingAuth, ClockSkew, STSExpire, TaskFail, TaskSuccessButUnchanged, StuckTask, CreateFailedState,
 	DeleteFailed, DependencyViolation, ProtectionOn, DuplicateDefaultNodePool, Desired1Starts2, KubeconfigUnresolvable,
+	WrongPrice, WrongStock, LeaveBehind,
 	EndpointAddressEmpty, NodeNeverReady, NodeOffline, NodeFlap, SpotReclaim, PDBBlock,
 }
 
@@ -123,8 +141,9 @@ type Rule struct {
 	Times int `json:"times,omitempty"`
 	// Prob is the probability that a matching call is hit. 0 means 1.
 	Prob float64 `json:"prob,omitempty"`
-	// Selector narrows the rule: region, cluster, nodePool, akid, name,
-	// instanceType, zone, method. All given must be equal.
+	// Selector narrows the rule: cloud (alibaba or tencent), service (of
+	// tencent: tke, as, cvm and so on), region, cluster, nodePool, akid, name,
+	// instanceType, zone, charge, method. All given must be equal.
 	Selector map[string]string `json:"selector,omitempty"`
 	// Args of the fault.
 	Args map[string]string `json:"args,omitempty"`

@@ -6,6 +6,7 @@
 package ledger
 
 import (
+	"maps"
 	"math"
 	"sort"
 	"sync"
@@ -37,6 +38,10 @@ const (
 	RAMRole       Kind = "ram-role"       // free
 )
 
+// SupernodePod is a pod on a super node of the Tencent cloud, whose other kinds
+// are named by their own simulator.
+const SupernodePod Kind = "supernode-pod"
+
 // An Object that exists, or existed.
 type Object struct {
 	Kind Kind   `json:"kind"`
@@ -49,12 +54,21 @@ type Object struct {
 	Region  string `json:"region,omitempty"`
 	// Cluster it belongs to.
 	Cluster string `json:"cluster,omitempty"`
+	// Zone it is in, if it is in one.
+	Zone string `json:"zone,omitempty"`
+	// Tags it carries at the cloud.
+	Tags map[string]string `json:"tags,omitempty"`
+	// Attrs are details of the kind that its API shows, for example type and
+	// spot of an ecs.
+	Attrs map[string]string `json:"attrs,omitempty"`
 	// Parent is the object without which it has no purpose. Root objects have
 	// none.
 	Parent string `json:"parent,omitempty"`
 	Root   bool   `json:"root,omitempty"`
 	// Hourly price.
 	Hourly float64 `json:"hourly"`
+	// Before is what earlier prices add to the cost.
+	Before float64 `json:"before,omitempty"`
 	// RoundUp bills every started hour in full.
 	RoundUp bool      `json:"roundUp,omitempty"`
 	Created time.Time `json:"created"`
@@ -86,12 +100,20 @@ type Report struct {
 	// Created and Released count objects ever made and gone.
 	Created  map[Kind]int `json:"created"`
 	Released map[Kind]int `json:"released"`
+	// Regions has the same for each region; no two clouds share the name of one.
+	Regions map[string]Region `json:"regions"`
 	// Leaked are live objects whose parent is gone and whose release is not
 	// under way.
 	Leaked []Object `json:"leaked"`
 	// Duplicates are clusters with the same owner, and node pools of one
 	// cluster with the same owner or the same name.
 	Duplicates []Duplicate `json:"duplicates"`
+}
+
+// A Region of a Report.
+type Region struct {
+	CostTotal float64      `json:"costTotal"`
+	Created   map[Kind]int `json:"created"`
 }
 
 // A Ledger of objects.
@@ -138,6 +160,40 @@ func (l *Ledger) Update(id string, f func(*Object)) {
 	}
 }
 
+// Reprice changes what an object costs from now on.
+func (l *Ledger) Reprice(id string, hourly float64) {
+	now := l.clock.Now()
+	l.Update(id, func(o *Object) {
+		o.Before += now.Sub(o.Created).Hours() * (o.Hourly - hourly)
+		o.Hourly = hourly
+	})
+}
+
+// SetAttr changes a detail of a live object.
+func (l *Ledger) SetAttr(id, key, value string) {
+	l.Update(id, func(o *Object) {
+		attrs := maps.Clone(o.Attrs) // Copies that were handed out share the map.
+		if attrs == nil {
+			attrs = map[string]string{}
+		}
+		attrs[key] = value
+		o.Attrs = attrs
+	})
+}
+
+// All returns the objects that match, gone ones as well, in order of creation.
+func (l *Ledger) All(match func(Object) bool) []Object {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var out []Object
+	for _, id := range l.order {
+		if o := l.objects[id]; match(*o) {
+			out = append(out, *o)
+		}
+	}
+	return out
+}
+
 // Releasing marks an object whose release is under way: it is still billed, but
 // not leaked.
 func (l *Ledger) Releasing(id string) {
@@ -165,7 +221,7 @@ func (l *Ledger) Report() Report {
 	now := l.clock.Now()
 	r := Report{
 		Time: now, Live: []Object{}, Leaked: []Object{}, Duplicates: []Duplicate{},
-		CostByKind: map[Kind]float64{}, Created: map[Kind]int{}, Released: map[Kind]int{},
+		CostByKind: map[Kind]float64{}, Created: map[Kind]int{}, Released: map[Kind]int{}, Regions: map[string]Region{},
 	}
 	for _, id := range l.order {
 		o := *l.objects[id]
@@ -177,10 +233,17 @@ func (l *Ledger) Report() Report {
 		if o.RoundUp {
 			hours = math.Max(1, math.Ceil(hours))
 		}
-		o.Cost = hours * o.Hourly
+		o.Cost = o.Before + hours*o.Hourly
 		r.CostByKind[o.Kind] += o.Cost
 		r.CostTotal += o.Cost
 		r.Created[o.Kind]++
+		region := r.Regions[o.Region]
+		if region.Created == nil {
+			region.Created = map[Kind]int{}
+		}
+		region.CostTotal += o.Cost
+		region.Created[o.Kind]++
+		r.Regions[o.Region] = region
 		if o.Released != nil {
 			r.Released[o.Kind]++
 			continue

@@ -1,5 +1,6 @@
 // Package signature verifies the signatures of Alibaba Cloud requests as the
-// cloud's gateway does: ROA HMAC-SHA1 ("acs AK:sig") and ACS3-HMAC-SHA256.
+// cloud's gateway does: ROA HMAC-SHA1 ("acs AK:sig"), RPC HMAC-SHA1 (in the
+// parameters) and ACS3-HMAC-SHA256.
 //
 // The canonical forms were taken from the vendors' SDKs, whose real clients the
 // tests run against this verifier. The texts and statuses of refusals are
@@ -65,6 +66,8 @@ type claim struct {
 	akid      string
 	date      time.Time
 	signature string
+	token     string
+	nonce     string
 	// expected signatures for a secret; more than one where clients differ in
 	// how they escape. The second value is the first's string to sign.
 	expected func(secret string) (signatures []string, stringToSign string)
@@ -81,6 +84,8 @@ func (v *Verifier) Verify(r *http.Request, body []byte, o Options) (string, *Fai
 		c, f = parseROA(r, body, auth)
 	case strings.HasPrefix(auth, "ACS3-HMAC-SHA256 "):
 		c, f = parseACS3(r, body, auth)
+	case auth == "" && Parameters(r, body)["Signature"] != "":
+		c, f = parseRPC(r, Parameters(r, body))
 	case auth == "":
 		f = &Failure{Status: http.StatusBadRequest, Code: "MissingAccessKeyId", Message: "AccessKeyId is mandatory for this action."}
 	default:
@@ -88,6 +93,9 @@ func (v *Verifier) Verify(r *http.Request, body []byte, o Options) (string, *Fai
 	}
 	if f != nil {
 		return c.akid, f
+	}
+	if auth != "" {
+		c.token, c.nonce = r.Header.Get("X-Acs-Security-Token"), r.Header.Get("X-Acs-Signature-Nonce")
 	}
 
 	s, ok := v.lookup(c.akid)
@@ -106,10 +114,10 @@ func (v *Verifier) Verify(r *http.Request, body []byte, o Options) (string, *Fai
 	if !matched {
 		return c.akid, mismatch(sts)
 	}
-	if f := checkToken(s, r.Header.Get("X-Acs-Security-Token"), now, o.Expired); f != nil {
+	if f := checkToken(s, c.token, now, o.Expired); f != nil {
 		return c.akid, f
 	}
-	if n := r.Header.Get("X-Acs-Signature-Nonce"); n != "" && !v.fresh(c.akid+"/"+n) {
+	if c.nonce != "" && !v.fresh(c.akid+"/"+c.nonce) {
 		return c.akid, &Failure{Status: http.StatusBadRequest, Code: "SignatureNonceUsed", Message: "Specified signature nonce was used already."}
 	}
 	return c.akid, nil

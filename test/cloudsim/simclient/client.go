@@ -138,14 +138,29 @@ func (c *Client) Stock(ctx context.Context) ([]stock.Item, error) {
 	return out, c.do(ctx, http.MethodGet, "stock", nil, nil, &out)
 }
 
-// SetStock sets the count of all shelves that match; empty fields match all. A
-// count below 0 takes the type off sale.
+// SetStock sets the count of all shelves that match; empty fields match all, the
+// capacity of virtual nodes (type eci, in vCPU) included. A count below 0 takes
+// the type off sale.
 func (c *Client) SetStock(ctx context.Context, it stock.Item) error {
 	return c.do(ctx, http.MethodPost, "stock", nil, it, nil)
 }
 
+// SetPrice moves the prices of all that matches to a factor of the configured
+// price; empty fields match all. It concerns what is bought from now on, and what
+// the price APIs say.
+func (c *Client) SetPrice(ctx context.Context, m stock.Price) error {
+	return c.do(ctx, http.MethodPost, "prices", nil, m, nil)
+}
+
+// Pods returns the pods on virtual nodes.
+func (c *Client) Pods(ctx context.Context) ([]state.Pod, error) {
+	var out []state.Pod
+	return out, c.do(ctx, http.MethodGet, "pods", nil, nil, &out)
+}
+
 // NodeEvent makes something happen to a node, named by instance id or node name:
-// offline, online or reclaim.
+// offline or online at once, or reclaim, which takes the machine away after the
+// notice of a spot instance.
 func (c *Client) NodeEvent(ctx context.Context, node, event string) error {
 	return c.do(ctx, http.MethodPost, "nodes", nil, admin.NodeEvent{Node: node, Event: event}, nil)
 }

@@ -2,6 +2,8 @@
 // the lag of its APIs and in the same terms for each vendor.
 package state
 
+import "time"
+
 // A Cluster that exists.
 type Cluster struct {
 	// Service whose API made it, for example "ack".
@@ -43,8 +45,39 @@ type Node struct {
 	Removing   bool   `json:"removing"`
 }
 
+// A Pod on a virtual node, from its binding until it is gone.
+type Pod struct {
+	Cluster string `json:"cluster"`
+	Node    string `json:"node"`
+	Region  string `json:"region"`
+	Zone    string `json:"zone"`
+	// ID of the cloud's instance, empty while there is no capacity for it.
+	ID        string `json:"id,omitempty"`
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+	UID       string `json:"uid"`
+	// Account that pays, and the cluster's owner.
+	Account string `json:"account,omitempty"`
+	Owner   string `json:"owner,omitempty"`
+	// Phase and Reason as in the pod's status.
+	Phase  string `json:"phase"`
+	Reason string `json:"reason,omitempty"`
+	IP     string `json:"ip,omitempty"`
+	// CPU in vCPU.
+	CPU       float64 `json:"cpu"`
+	MemoryGiB float64 `json:"memoryGiB"`
+	GPU       float64 `json:"gpu,omitempty"`
+	Hourly    float64 `json:"hourly"`
+	// Created is the virtual time of the binding, CreatedWall the same instant
+	// on the callers' clock.
+	Created     time.Time `json:"created"`
+	CreatedWall time.Time `json:"createdWall"`
+}
+
 // A Snapshot of a simulated cloud.
 type Snapshot struct {
 	Clusters []Cluster `json:"clusters"`
 	Nodes    []Node    `json:"nodes"`
+	// Pods on virtual nodes.
+	Pods []Pod `json:"pods"`
 }

@@ -1,5 +1,6 @@
 // Package stock counts the instances a simulated cloud has left to sell, by
-// region, zone, instance type and charge.
+// region, zone, instance type and charge, and knows how their prices have moved.
+// The capacity of virtual nodes is a type of its own, counted in vCPU.
 package stock
 
 import (
@@ -61,13 +62,37 @@ func (s *Stock) Take(k Key) bool {
 	return true
 }
 
-// Return puts a released instance back.
-func (s *Stock) Return(k Key) {
+// TakeN removes n from the shelf and reports whether there were as many.
+func (s *Stock) TakeN(k Key, n int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if n, ok := s.counts[k]; ok && n >= 0 {
-		s.counts[k] = n + 1
+	if s.counts[k] < n {
+		return false
 	}
+	s.counts[k] -= n
+	return true
+}
+
+// Return puts a released instance back.
+func (s *Stock) Return(k Key) { s.ReturnN(k, 1) }
+
+// ReturnN puts n back.
+func (s *Stock) ReturnN(k Key, n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if have, ok := s.counts[k]; ok && have >= 0 {
+		s.counts[k] = have + n
+	}
+}
+
+// Count returns what is left on a shelf, below 0 if it is not on sale.
+func (s *Stock) Count(k Key) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n, ok := s.counts[k]; ok {
+		return n
+	}
+	return -1
 }
 
 // Set the counts of all shelves that match the item's region, zone and type,

@@ -22,6 +22,8 @@ type API struct {
 	MockDeleteCluster     func(id string) (string, error)
 	MockKubeconfig        func(id string) (*ack.Kubeconfig, error)
 	MockClusterResources  func(id string) ([]ack.Resource, error)
+	MockGetAddon          func(name string) (*ack.AddonInstance, error)
+	MockInstallAddon      func(a ack.Addon) (string, error)
 	MockCreateNodePool    func(clusterID string, in ack.NodePoolInput) (ack.Created, error)
 	MockGetNodePool       func(clusterID, id string) (*ack.NodePool, error)
 	MockListNodePools     func(clusterID, name string) ([]ack.NodePool, error)
@@ -106,6 +108,23 @@ func (a *API) ClusterResources(_ context.Context, id string) ([]ack.Resource, er
 		return nil, nil
 	}
 	return a.MockClusterResources(id)
+}
+
+// GetAddon calls the mock.
+func (a *API) GetAddon(_ context.Context, _, name string) (*ack.AddonInstance, error) {
+	if a.MockGetAddon == nil {
+		return &ack.AddonInstance{Name: name, State: "active"}, nil
+	}
+	return a.MockGetAddon(name)
+}
+
+// InstallAddon calls the mock.
+func (a *API) InstallAddon(_ context.Context, _ string, in ack.Addon) (string, error) {
+	a.called("InstallAddon %s", in.Name)
+	if a.MockInstallAddon == nil {
+		return "", nil
+	}
+	return a.MockInstallAddon(in)
 }
 
 // CreateNodePool calls the mock.

@@ -1,241 +1,239 @@
-// Package nodepool reconciles the node pools of ACK clusters. The number of
-// nodes is ours: it grows in one call, and shrinks by draining chosen nodes.
+// Package nodepool is the driver of the node pools of ACK clusters.
 package nodepool
 
 import (
 	"context"
-	"reflect"
+	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/util/workqueue"
-	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/builder"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/event"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/predicate"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
-	"github.com/crossplane/crossplane-runtime/v2/pkg/controller"
 	"github.com/crossplane/crossplane-runtime/v2/pkg/errors"
-	xpevent "github.com/crossplane/crossplane-runtime/v2/pkg/event"
-	"github.com/crossplane/crossplane-runtime/v2/pkg/meta"
-	"github.com/crossplane/crossplane-runtime/v2/pkg/reconciler/managed"
 	"github.com/crossplane/crossplane-runtime/v2/pkg/resource"
 
 	"regionpool.io/provider-regionpool/apis/ack/v1alpha1"
-	federationv1alpha1 "regionpool.io/provider-regionpool/apis/federation/v1alpha1"
+	elasticv1alpha1 "regionpool.io/provider-regionpool/apis/v1alpha1"
+	"regionpool.io/provider-regionpool/internal/clients/ack"
+	"regionpool.io/provider-regionpool/internal/clients/cloud"
+	"regionpool.io/provider-regionpool/internal/clients/kube"
 	ackcontroller "regionpool.io/provider-regionpool/internal/controller/ack"
-	"regionpool.io/provider-regionpool/internal/controller/lifecycle"
+	"regionpool.io/provider-regionpool/internal/controller/elastic"
+	"regionpool.io/provider-regionpool/internal/controller/elastic/nodepool"
 )
 
-// SetupGated adds the controller once the kinds that it needs are served.
-func SetupGated(mgr ctrl.Manager, o controller.Options, ao *ackcontroller.Options) error {
-	o.Gate.Register(func() {
-		if err := Setup(mgr, o, ao); err != nil {
-			// There is nobody to return it to. A restart tries again.
-			panic(errors.Wrap(err, "cannot set up the controller of ACK node pools"))
-		}
-	}, v1alpha1.NodePoolGroupVersionKind, v1alpha1.ClusterGroupVersionKind, federationv1alpha1.MemberGroupVersionKind, federationv1alpha1.CapacityPlanGroupVersionKind)
-	return nil
-}
-
-// Setup adds the controller.
-func Setup(mgr ctrl.Manager, o controller.Options, ao *ackcontroller.Options) error {
-	requeue := lifecycle.NewRequeue()
-	poller := &lifecycle.Poller{Interval: ao.PollInProgress, Clock: ao.Clock, Requeue: requeue}
-	if err := mgr.Add(poller); err != nil {
-		return errors.Wrap(err, "cannot add the poller of tasks")
-	}
-	pace := &lifecycle.Pace{}
-	c := &connector{
-		Options: ao,
-		kube:    mgr.GetClient(),
-		poller:  poller,
-		pace:    pace,
-		holds:   &lifecycle.Holds{Recheck: ao.Recheck, Clock: ao.Clock},
-		record:  lifecycle.Recorder(mgr, v1alpha1.NodePoolGroupVersionKind, o),
-		began:   sync.OnceValue(ao.Clock.Now),
-	}
-	ctl := &lifecycle.Controller{
-		Kind:           v1alpha1.NodePoolGroupVersionKind,
-		Object:         &v1alpha1.NodePool{},
-		List:           &v1alpha1.NodePoolList{},
-		Connect:        managed.WithTypedExternalConnector[*v1alpha1.NodePool](c),
-		Settled:        settled,
-		PollInProgress: ao.PollInProgress,
-		Pace:           pace,
-		Requeue:        requeue,
-		Watch:          func(b *builder.Builder) *builder.Builder { return watch(b, mgr.GetClient()) },
-	}
-	return ctl.Setup(mgr, o)
-}
-
-// watch what the number of nodes follows, and what creation and deletion wait
-// for.
-func watch(b *builder.Builder, c client.Reader) *builder.Builder {
-	return b.
-		Watches(&federationv1alpha1.CapacityPlan{}, plans(c)).
-		Watches(&v1alpha1.Cluster{}, handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, o client.Object) []reconcile.Request {
-			return ofCluster(ctx, c, o.GetNamespace(), o.GetName())
-		}), builder.WithPredicates(predicate.Funcs{
-			UpdateFunc: func(e event.UpdateEvent) bool {
-				was, ok := e.ObjectOld.(*v1alpha1.Cluster)
-				is, ok2 := e.ObjectNew.(*v1alpha1.Cluster)
-				return ok && ok2 && (was.Status.AtProvider.State != is.Status.AtProvider.State ||
-					meta.GetExternalName(was) != meta.GetExternalName(is) || meta.WasDeleted(was) != meta.WasDeleted(is))
-			},
-		})).
-		Watches(&federationv1alpha1.Member{}, handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, o client.Object) []reconcile.Request {
-			m, ok := o.(*federationv1alpha1.Member)
-			if !ok || ackcontroller.ClusterOfMember(m) == "" {
-				return nil
+// Kind of ACK node pools.
+func Kind(newClient ackcontroller.ClientFn) *nodepool.Kind {
+	return &nodepool.Kind{
+		GVK:        v1alpha1.NodePoolGroupVersionKind,
+		Object:     &v1alpha1.NodePool{},
+		List:       func() resource.ManagedList { return &v1alpha1.NodePoolList{} },
+		Cluster:    v1alpha1.ClusterGroupVersionKind,
+		NewCluster: func() elastic.Cluster { return &v1alpha1.Cluster{} },
+		Phase:      ackcontroller.Phase,
+		Open: func(spec *elasticv1alpha1.ProviderConfigSpec, raw []byte, region string, cr elastic.NodePool, cl elastic.Cluster) (nodepool.Driver, error) {
+			d := &driver{}
+			var ok bool
+			if d.cr, ok = cr.(*v1alpha1.NodePool); !ok {
+				return nil, errors.Errorf("%T is no ACK NodePool", cr)
 			}
-			return ofCluster(ctx, c, m.GetNamespace(), ackcontroller.ClusterOfMember(m))
-		}), builder.WithPredicates(predicate.Funcs{
-			CreateFunc: func(event.CreateEvent) bool { return false },
-			UpdateFunc: func(event.UpdateEvent) bool { return false },
-		}))
-}
-
-// plans handles changes of CapacityPlans: each wakes the pools whose offering
-// has changed, at once.
-func plans(c client.Reader) handler.EventHandler {
-	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
-	wake := func(ctx context.Context, was, is *federationv1alpha1.CapacityPlan, q queue) {
-		l := &v1alpha1.NodePoolList{}
-		if err := c.List(ctx, l, client.InNamespace(is.GetNamespace())); err != nil {
-			return
-		}
-		for i := range l.Items {
-			np := &l.Items[i]
-			from := np.Spec.ForProvider.SizeFrom
-			if from == nil || from.CapacityPlanRef.Name != is.GetName() {
-				continue
-			}
-			if was != nil && reflect.DeepEqual(offering(was, from.Offering), offering(is, from.Offering)) {
-				continue
-			}
-			q.Add(reconcile.Request{NamespacedName: client.ObjectKeyFromObject(np)})
-		}
-	}
-	return handler.Funcs{
-		CreateFunc: func(ctx context.Context, e event.CreateEvent, q queue) {
-			if is, ok := e.Object.(*federationv1alpha1.CapacityPlan); ok {
-				wake(ctx, nil, is, q)
-			}
-		},
-		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) {
-			was, ok := e.ObjectOld.(*federationv1alpha1.CapacityPlan)
-			is, ok2 := e.ObjectNew.(*federationv1alpha1.CapacityPlan)
-			if ok && ok2 {
-				wake(ctx, was, is, q)
-			}
+			// Without one it stays nil.
+			d.cluster, _ = cl.(*v1alpha1.Cluster)
+			api, err := newClient(spec, raw, region)
+			d.API.API = api
+			return d, err
 		},
 	}
 }
 
-// A followed part of an offering's status. What the fleet counts is not in it.
-type followed struct {
-	nodes   int32
-	release string
+var _ nodepool.Driver = &driver{}
+
+// driver of one NodePool, in one reconcile.
+type driver struct {
+	ackcontroller.API
+	cr *v1alpha1.NodePool
+	// cluster is nil if it is gone.
+	cluster *v1alpha1.Cluster
+	// change is what Get has found to differ.
+	change *ack.NodePoolChange
 }
 
-func offering(p *federationv1alpha1.CapacityPlan, name string) *followed {
-	for _, o := range p.Status.AtProvider.Offerings {
-		if o.Name == name {
-			return &followed{nodes: o.Nodes, release: strings.Join(o.Release, ",")}
-		}
-	}
-	return nil
-}
-
-// ofCluster lists the pools of a cluster.
-func ofCluster(ctx context.Context, c client.Reader, namespace, name string) []reconcile.Request {
-	l := &v1alpha1.NodePoolList{}
-	if err := c.List(ctx, l, client.InNamespace(namespace)); err != nil {
-		return nil
-	}
-	var all []reconcile.Request
-	for _, np := range l.Items {
-		if np.Spec.ForProvider.ClusterRef.Name == name {
-			all = append(all, reconcile.Request{NamespacedName: types.NamespacedName{Namespace: namespace, Name: np.Name}})
-		}
-	}
-	return all
-}
-
-// settled reports whether nothing is under way. Machines that the cloud does not
-// have are not waited for: ACK goes on trying without us.
-func settled(mg resource.Managed) bool {
-	cr, ok := mg.(*v1alpha1.NodePool)
-	if !ok {
-		return true
-	}
-	at := cr.Status.AtProvider
-	if at.ID == "" || at.Operation != nil || len(at.Draining) > 0 || at.Desired != at.Wanted {
-		// A pool that waits for its cluster is woken by a watch.
-		return at.ID == "" && meta.GetExternalName(cr) == "" && meta.GetExternalCreatePending(cr).IsZero()
-	}
-	if cr.GetCondition(v1alpha1.TypeCapacityAvailable).Status == corev1.ConditionFalse {
-		return true
-	}
-	return at.Nodes == at.Wanted && at.Ready >= at.Nodes
-}
-
-// connector makes externals.
-type connector struct {
-	*ackcontroller.Options
-	kube   client.Client
-	poller *lifecycle.Poller
-	pace   *lifecycle.Pace
-	holds  *lifecycle.Holds
-	record xpevent.Recorder
-	// began is when the first resource was reconciled.
-	began func() time.Time
-}
-
-// Connect to ACK in the region of the pool's cluster.
-func (c *connector) Connect(ctx context.Context, cr *v1alpha1.NodePool) (managed.TypedExternalClient[*v1alpha1.NodePool], error) {
-	e := &external{
-		Options: c.Options,
-		kube:    c.kube,
-		creation: &lifecycle.Creation{Kube: c.kube, Lag: c.ListLag, Clock: c.Clock, Began: c.began(), Duplicates: func(mg resource.Managed, adopted string, others []string) {
-			c.record.Event(mg, xpevent.Warning("DuplicateFound", errors.Errorf("node pool %s is used; %s carry the same tag and are billed as well", adopted, strings.Join(others, ", "))))
-		}},
-		poller: c.poller,
-		pace:   c.pace,
-		holds:  c.holds,
-		record: c.record,
-	}
-	if meta.WasDeleted(cr) && lifecycle.Untouched(cr) {
-		// Nothing was created, so neither cluster nor credentials need be there.
-		return e, nil
-	}
-
-	var err error
-	if e.cluster, err = clusterOf(ctx, c.kube, cr); err != nil {
-		return nil, err
-	}
-	region := cr.Status.AtProvider.Region
-	if e.cluster != nil {
-		region = e.cluster.Spec.ForProvider.Region
-	}
-	if region == "" {
-		// Observe says that there is no cluster.
-		return e, nil
-	}
-	spec, raw, err := c.Resolve(ctx, c.kube, cr)
-	if err == nil {
-		e.api, err = c.Client(spec, raw, region)
+func (d *driver) Find(ctx context.Context, clusterID string) ([]elastic.Thing, error) {
+	list, err := d.ListNodePools(ctx, clusterID, elastic.Name(d.cr))
+	if ackcontroller.Absent(err) {
+		return nil, nil
 	}
 	if err != nil {
-		c.pace.After(cr, 6*c.PollInProgress)
 		return nil, err
 	}
-	return e, nil
+	all := make([]elastic.Thing, 0, len(list))
+	for _, np := range list {
+		all = append(all, elastic.Thing{ID: np.ID, Tags: np.Tags})
+	}
+	return all, nil
+}
+
+func (d *driver) Get(ctx context.Context, clusterID, id string) (*nodepool.State, nodepool.Presence, error) {
+	np, err := d.GetNodePool(ctx, clusterID, id)
+	switch {
+	case ackcontroller.Absent(err):
+		return nil, nodepool.ClusterAbsent, nil
+	case cloud.IsCode(err, ack.CodeNodePoolNotFound):
+		return nil, nodepool.Absent, nil
+	case err != nil:
+		return nil, nodepool.Present, err
+	}
+	d.change = difference(d.cr, np)
+	return &nodepool.State{
+		ID: np.ID, Word: np.State, Phase: phase(np.State), Tags: np.Tags, Desired: np.DesiredSize, Total: np.Total, Removing: np.Removing,
+		AutoScaling: np.AutoScaling, Differs: d.change != nil,
+	}, nodepool.Present, nil
+}
+
+func phase(state string) nodepool.Phase {
+	switch state {
+	case ack.NodePoolInitial, ack.NodePoolCreating:
+		return nodepool.PhaseBuilding
+	case ack.NodePoolActive:
+		return nodepool.PhaseActive
+	case ack.NodePoolScaling:
+		return nodepool.PhaseScaling
+	case ack.NodePoolDeleting:
+		return nodepool.PhaseDeleting
+	case ack.NodePoolDeleteFailed:
+		return nodepool.PhaseDeleteFailed
+	default:
+		return nodepool.PhaseBusy
+	}
+}
+
+func (d *driver) ClusterGone(ctx context.Context, clusterID string) (bool, error) {
+	_, err := d.GetCluster(ctx, clusterID)
+	if ackcontroller.Absent(err) {
+		return true, nil
+	}
+	return false, err
+}
+
+func (d *driver) Create(ctx context.Context, clusterID string, size int32) (string, string, error) {
+	p := d.cr.Spec.ForProvider
+	in := ack.NodePoolInput{
+		Name: elastic.Name(d.cr), InstanceTypes: p.InstanceTypes, Spot: p.CapacityType == elasticv1alpha1.CapacitySpot, VSwitchIDs: p.VSwitchIDs,
+		DesiredSize: size, MultiAZPolicy: p.MultiAZPolicy, Labels: p.Labels, Taints: p.Taints, Tags: elastic.Tags(d.cr, p.Tags),
+	}
+	if len(in.VSwitchIDs) == 0 && d.cluster != nil {
+		in.VSwitchIDs = d.cluster.Spec.ForProvider.VSwitchIDs
+	}
+	if disk := p.SystemDisk; disk != nil {
+		in.DiskCategory, in.DiskSizeGiB = disk.Category, disk.SizeGiB
+	}
+	out, err := d.CreateNodePool(ctx, clusterID, in)
+	return out.ID, out.TaskID, err
+}
+
+func (d *driver) Configure(ctx context.Context, clusterID string, s *nodepool.State) (string, error) {
+	return d.ConfigureNodePool(ctx, clusterID, s.ID, *d.change)
+}
+
+func (d *driver) SetDesired(ctx context.Context, clusterID, id string, n int32) (string, error) {
+	return d.SetDesiredSize(ctx, clusterID, id, n)
+}
+
+func (d *driver) Machines(ctx context.Context, clusterID, id string) ([]nodepool.Machine, error) {
+	list, err := d.ListNodes(ctx, clusterID, id)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]nodepool.Machine, 0, len(list))
+	for _, n := range list {
+		all = append(all, nodepool.Machine{ID: n.InstanceID, Name: n.Name, Created: n.Created, Removing: n.State == "removing" || n.State == "stopping"})
+	}
+	return all, nil
+}
+
+func (d *driver) Remove(ctx context.Context, clusterID, id string, machines []string) (string, error) {
+	return d.RemoveNodes(ctx, clusterID, id, machines)
+}
+
+// Unprotect has nothing to do: ACK protects no node pools.
+func (d *driver) Unprotect(context.Context, string, string) error { return nil }
+
+func (d *driver) Delete(ctx context.Context, clusterID, id string) (string, error) {
+	return d.DeleteNodePool(ctx, clusterID, id)
+}
+
+func (d *driver) Kubeconfig(ctx context.Context, clusterID string) (kube.Kubeconfig, error) {
+	return d.FetchKubeconfig(ctx, clusterID, d.cluster != nil && d.cluster.Spec.ForProvider.EndpointPublicAccess)
+}
+
+func (d *driver) NodeSelector(id string) string { return ack.LabelNodePool + "=" + id }
+
+// Shortages are what failed tasks tell of.
+func (d *driver) Shortages(context.Context, *nodepool.State, time.Time) ([]elasticv1alpha1.Shortage, error) {
+	return nil, nil
+}
+
+func (d *driver) Shortage(err error) elasticv1alpha1.Shortage { return ackcontroller.Shortage(err) }
+
+// Noticed nodes have the condition that ACK's node problem detector sets when
+// ECS announces that a spot instance will be released.
+func (d *driver) Noticed(n *corev1.Node) *elasticv1alpha1.Shortage {
+	msg := kube.Condition(n, conditionReclaim)
+	if msg == "" {
+		return nil
+	}
+	return &elasticv1alpha1.Shortage{
+		InstanceType: n.Labels[corev1.LabelInstanceTypeStable], Zone: n.Labels[corev1.LabelTopologyZone],
+		Message: "the cloud takes spot instances back: " + msg,
+	}
+}
+
+// conditionReclaim of a node whose instance will be released.
+const conditionReclaim corev1.NodeConditionType = "InstanceExpired"
+
+func (d *driver) Places() string {
+	if vs := d.cr.Spec.ForProvider.VSwitchIDs; len(vs) > 0 {
+		return "vSwitches " + strings.Join(vs, ", ")
+	}
+	return "vSwitches of the cluster"
+}
+
+// difference between the wanted configuration and what is. Nil if there is none.
+func difference(cr *v1alpha1.NodePool, np *ack.NodePool) *ack.NodePoolChange {
+	p := cr.Spec.ForProvider
+	c, changed := &ack.NodePoolChange{}, false
+	if !slices.Equal(p.InstanceTypes, np.InstanceTypes) {
+		c.InstanceTypes, changed = p.InstanceTypes, true
+	}
+	if len(p.VSwitchIDs) > 0 && !elastic.SameSet(p.VSwitchIDs, np.VSwitchIDs) {
+		c.VSwitchIDs, changed = p.VSwitchIDs, true
+	}
+	if p.MultiAZPolicy != "" && np.MultiAZPolicy != "" && p.MultiAZPolicy != np.MultiAZPolicy {
+		c.MultiAZPolicy, changed = &p.MultiAZPolicy, true
+	}
+	if d := p.SystemDisk; d != nil {
+		if d.Category != "" && np.DiskCategory != "" && d.Category != np.DiskCategory {
+			c.DiskCategory, changed = &d.Category, true
+		}
+		if d.SizeGiB != 0 && np.DiskSizeGiB != 0 && d.SizeGiB != np.DiskSizeGiB {
+			c.DiskSizeGiB, changed = &d.SizeGiB, true
+		}
+	}
+	// ACK may add labels and tags of its own.
+	if !elastic.Contains(np.Labels, p.Labels) {
+		c.Labels, changed = p.Labels, true
+	}
+	if tags := elastic.Tags(cr, p.Tags); !elastic.Contains(np.Tags, tags) {
+		c.Tags, changed = tags, true
+	}
+	if !elastic.SameTaints(p.Taints, np.Taints) {
+		c.Taints, changed = p.Taints, true
+		if c.Taints == nil {
+			c.Taints = []corev1.Taint{}
+		}
+	}
+	if !changed {
+		return nil
+	}
+	return c
 }

@@ -1,12 +1,16 @@
 // Package capacityplan keeps the two halves of a CapacityPlan alike: the spec
-// goes from the host plane to the workload plane, the status comes back.
+// goes from the host plane to the workload plane, the status comes back. On its
+// way the spec gets what the clouds say of the offerings: prices, stock, nodes
+// that exist.
 package capacityplan
 
 import (
 	"context"
 	"strings"
+	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	kerrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -22,7 +26,6 @@ import (
 	"github.com/crossplane/crossplane-runtime/v2/pkg/reconciler/managed"
 	xpv2 "github.com/crossplane/crossplane/apis/v2/core/v2"
 
-	ackv1alpha1 "regionpool.io/provider-regionpool/apis/ack/v1alpha1"
 	"regionpool.io/provider-regionpool/apis/federation/v1alpha1"
 	fleetv1alpha1 "regionpool.io/provider-regionpool/apis/fleet/v1alpha1"
 	"regionpool.io/provider-regionpool/internal/clients/karmada"
@@ -37,9 +40,22 @@ const (
 	reasonNotSeen   xpv2.ConditionReason = "WaitsForFleet"
 )
 
-// Setup adds a controller of CapacityPlans to the manager.
-func Setup(mgr ctrl.Manager, o controller.Options, fo reconcile.Options) error {
-	c := &connector{kube: mgr.GetClient(), live: mgr.GetAPIReader(), connect: fo.Connect, requeuer: fo.Requeuer, pollInProgress: fo.PollInProgress}
+// Setup adds a controller of CapacityPlans to the manager. The market may be
+// nil: then plans know only what our own resources say.
+func Setup(mgr ctrl.Manager, o controller.Options, fo reconcile.Options, m Market) error {
+	c := &connector{
+		kube: mgr.GetClient(), live: mgr.GetAPIReader(), connect: fo.Connect, requeuer: fo.Requeuer, pollInProgress: fo.PollInProgress,
+		kinds:  &kinds{cached: mgr.GetClient(), live: mgr.GetAPIReader()},
+		market: m,
+		pace:   &pace{now: fo.Clock.Now},
+		seen:   &seen{},
+	}
+	if m != nil {
+		m.OnChange(fo.Requeuer.Now)
+	}
+	if err := c.kinds.watch(mgr, o, fo.Requeuer); err != nil {
+		return err
+	}
 	waiting := handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, o client.Object) []ctrl.Request {
 		l := &v1alpha1.CapacityPlanList{}
 		if err := mgr.GetClient().List(ctx, l, client.InNamespace(o.GetNamespace())); err != nil {
@@ -68,6 +84,39 @@ type connector struct {
 	connect        karmada.ConnectFn
 	requeuer       *karmada.Requeuer
 	pollInProgress time.Duration
+	kinds          *kinds
+	market         Market
+	pace           *pace
+	seen           *seen
+}
+
+// seen remembers with which spec, apart from the market, fleet has planned. The
+// market changes all the time, and a plan does not become unready by that.
+type seen struct {
+	mu sync.Mutex
+	of map[types.UID]fleetv1alpha1.CapacityPlanSpec
+}
+
+func (s *seen) planned(twin *fleetv1alpha1.CapacityPlan) bool {
+	spec := *twin.Spec.DeepCopy()
+	spec.Market = fleetv1alpha1.Market{}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if twin.Status.ObservedGeneration == twin.GetGeneration() {
+		if s.of == nil {
+			s.of = map[types.UID]fleetv1alpha1.CapacityPlanSpec{}
+		}
+		s.of[twin.GetUID()] = spec
+		return true
+	}
+	was, ok := s.of[twin.GetUID()]
+	return ok && equality.Semantic.DeepEqual(was, spec)
+}
+
+func (s *seen) forget(uid types.UID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.of, uid)
 }
 
 // Connect to the Karmada API of a CapacityPlan.
@@ -94,6 +143,8 @@ type external struct {
 	conn *karmada.Conn
 	// noFleet means that the CRD is not installed.
 	noFleet bool
+	// now is the market to be written.
+	now fleetv1alpha1.Market
 }
 
 // Disconnect does nothing: the connection is shared.
@@ -141,6 +192,9 @@ func (e *external) Observe(ctx context.Context, mg *v1alpha1.CapacityPlan) (mana
 		mg.SetConditions(reconcile.NotReady(reasonNoFleet, "The Karmada API has no CapacityPlans: install fleet there"))
 		return managed.ExternalObservation{ResourceExists: !reconcile.ObserveOnly(mg), ResourceUpToDate: true}, nil
 	}
+	if e.now, err = e.marketOf(ctx, mg); err != nil {
+		return managed.ExternalObservation{}, err
+	}
 	if twin == nil {
 		return managed.ExternalObservation{}, nil
 	}
@@ -154,7 +208,12 @@ func (e *external) Observe(ctx context.Context, mg *v1alpha1.CapacityPlan) (mana
 		return managed.ExternalObservation{}, err
 	}
 
-	want, err := render(mg)
+	var again time.Duration
+	if e.now, again = e.steady(reconcile.Key(mg), twin.Spec.Market, e.now); again > 0 {
+		e.requeuer.After(reconcile.Key(mg), again)
+	}
+	mg.SetConditions(offeringsAvailable(e.now))
+	want, err := render(mg, e.now)
 	if err != nil {
 		return managed.ExternalObservation{}, err
 	}
@@ -164,7 +223,7 @@ func (e *external) Observe(ctx context.Context, mg *v1alpha1.CapacityPlan) (mana
 		return managed.ExternalObservation{}, err
 	}
 	mg.Status.AtProvider.CapacityPlanStatus = *twin.Status.DeepCopy()
-	if twin.Status.ObservedGeneration == twin.GetGeneration() {
+	if e.seen.planned(twin) {
 		mg.SetConditions(xpv2.Available())
 	} else {
 		mg.SetConditions(reconcile.NotReady(reasonNotSeen, "Fleet has not planned with this spec yet: it runs against the Karmada API"))
@@ -194,15 +253,19 @@ func (e *external) apply(ctx context.Context, mg *v1alpha1.CapacityPlan) error {
 	if got != nil && !ours(got, mg) {
 		return errors.Errorf("CapacityPlan %q in the Karmada API belongs to someone else", got.GetName())
 	}
-	twin, err := render(mg)
+	twin, err := render(mg, e.now)
 	if err != nil {
 		return err
 	}
-	return errors.Wrap(karmada.Apply(ctx, e.conn.Client, twin), "cannot apply the CapacityPlan in the Karmada API")
+	if err := karmada.Apply(ctx, e.conn.Client, twin); err != nil {
+		return errors.Wrap(err, "cannot apply the CapacityPlan in the Karmada API")
+	}
+	e.pace.wrote(reconcile.Key(mg))
+	return nil
 }
 
-// render the twin.
-func render(mg *v1alpha1.CapacityPlan) (*fleetv1alpha1.CapacityPlan, error) {
+// render the twin. What a composition writes into the market is ignored.
+func render(mg *v1alpha1.CapacityPlan, m fleetv1alpha1.Market) (*fleetv1alpha1.CapacityPlan, error) {
 	twin := &fleetv1alpha1.CapacityPlan{
 		ObjectMeta: metav1.ObjectMeta{
 			Name: externalName(mg),
@@ -211,8 +274,9 @@ func render(mg *v1alpha1.CapacityPlan) (*fleetv1alpha1.CapacityPlan, error) {
 				karmada.AnnotationManagedBy: mg.GetNamespace() + "/" + mg.GetName(),
 			},
 		},
-		Spec: mg.Spec.ForProvider.CapacityPlanSpec,
+		Spec: *mg.Spec.ForProvider.CapacityPlanSpec.DeepCopy(),
 	}
+	twin.Spec.Market = m
 	return twin, karmada.Stamp(twin)
 }
 
@@ -241,6 +305,8 @@ func (e *external) Delete(ctx context.Context, mg *v1alpha1.CapacityPlan) (manag
 	if err != nil || twin == nil || !ours(twin, mg) {
 		return managed.ExternalDelete{}, err
 	}
+	e.pace.forget(reconcile.Key(mg))
+	e.seen.forget(twin.GetUID())
 	err = e.conn.Client.Delete(ctx, twin, client.Preconditions{UID: &twin.UID})
 	if kerrors.IsNotFound(err) {
 		err = nil
@@ -248,20 +314,18 @@ func (e *external) Delete(ctx context.Context, mg *v1alpha1.CapacityPlan) (manag
 	return managed.ExternalDelete{}, errors.Wrap(err, "cannot delete the CapacityPlan in the Karmada API")
 }
 
-// followers are the NodePools whose size comes from the plan.
+// followers are the NodePools whose size comes from the plan. They are asked
+// for, not read from a cache, which may not know the latest.
 func (e *external) followers(ctx context.Context, mg *v1alpha1.CapacityPlan) ([]string, error) {
-	l := &ackv1alpha1.NodePoolList{}
-	err := e.live.List(ctx, l, client.InNamespace(mg.GetNamespace()))
-	if meta.IsNoMatchError(err) {
-		return nil, nil
-	}
+	live := &kinds{live: e.live}
+	pools, err := live.pools(ctx, mg.GetNamespace())
 	if err != nil {
-		return nil, errors.Wrap(err, "cannot list NodePools")
+		return nil, err
 	}
 	var out []string
-	for i := range l.Items {
-		if s := l.Items[i].Spec.ForProvider.SizeFrom; s != nil && s.CapacityPlanRef.Name == mg.GetName() {
-			out = append(out, l.Items[i].GetName())
+	for _, p := range pools {
+		if p.plan == mg.GetName() {
+			out = append(out, p.name)
 		}
 	}
 	return out, nil

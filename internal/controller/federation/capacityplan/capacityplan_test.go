@@ -27,6 +27,7 @@ import (
 	ackv1alpha1 "regionpool.io/provider-regionpool/apis/ack/v1alpha1"
 	"regionpool.io/provider-regionpool/apis/federation/v1alpha1"
 	fleetv1alpha1 "regionpool.io/provider-regionpool/apis/fleet/v1alpha1"
+	elasticv1alpha1 "regionpool.io/provider-regionpool/apis/v1alpha1"
 	"regionpool.io/provider-regionpool/internal/clients/karmada"
 	"regionpool.io/provider-regionpool/internal/controller/federation/reconcile"
 )
@@ -54,7 +55,7 @@ func deleted(p *v1alpha1.CapacityPlan) {
 
 func twin(t *testing.T, m ...func(*fleetv1alpha1.CapacityPlan)) *fleetv1alpha1.CapacityPlan {
 	t.Helper()
-	p, err := render(plan())
+	p, err := render(plan(), fleetv1alpha1.Market{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +85,11 @@ func newExternal(t *testing.T, host []client.Object, kf interceptor.Funcs, objs 
 	ks, hs := schemes(t)
 	kc := fake.NewClientBuilder().WithScheme(ks).WithObjects(objs...).WithInterceptorFuncs(kf).Build()
 	hc := fake.NewClientBuilder().WithScheme(hs).WithObjects(host...).Build()
-	return &external{connector: &connector{kube: hc, live: hc, requeuer: &karmada.Requeuer{}, pollInProgress: time.Second}, conn: karmada.NewConn(kc)}
+	c := &connector{
+		kube: hc, live: hc, requeuer: &karmada.Requeuer{}, pollInProgress: time.Second,
+		kinds: &kinds{cached: hc, live: hc}, pace: &pace{now: time.Now}, seen: &seen{},
+	}
+	return &external{connector: c, conn: karmada.NewConn(kc)}
 }
 
 func TestConnect(t *testing.T) {
@@ -142,7 +147,7 @@ func TestObserve(t *testing.T) {
 			mg:     plan(),
 			objs: []client.Object{func() client.Object {
 				n := int32(3)
-				p, err := render(plan(func(p *v1alpha1.CapacityPlan) { p.Spec.ForProvider.Limits.Nodes = &n }))
+				p, err := render(plan(func(p *v1alpha1.CapacityPlan) { p.Spec.ForProvider.Limits.Nodes = &n }), fleetv1alpha1.Market{})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -209,6 +214,9 @@ func TestApply(t *testing.T) {
 		t.Fatal(err)
 	}
 	mg.Spec.ForProvider.Members = append(mg.Spec.ForProvider.Members, fleetv1alpha1.PlanMember{Name: "ack", Tier: 1, Elastic: true})
+	if o, err := e.Observe(ctx, mg); err != nil || o.ResourceUpToDate {
+		t.Fatalf("Observe(...): want not up to date, got %+v, %v", o, err)
+	}
 	if _, err := e.Update(ctx, mg); err != nil {
 		t.Fatal(err)
 	}
@@ -216,7 +224,9 @@ func TestApply(t *testing.T) {
 	if err := e.conn.Live.Get(ctx, types.NamespacedName{Name: pool}, got); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(mg.Spec.ForProvider.CapacityPlanSpec, got.Spec); diff != "" {
+	want := mg.Spec.ForProvider.CapacityPlanSpec
+	want.Market.Members = []fleetv1alpha1.MemberMarket{{Name: "ack"}}
+	if diff := cmp.Diff(want, got.Spec); diff != "" {
 		t.Errorf("Update(...): the twin's spec: -want, +got:\n%s", diff)
 	}
 	o, err := e.Observe(ctx, mg)
@@ -239,7 +249,7 @@ func TestDelete(t *testing.T) {
 	}
 	nodePool := func(ref string) client.Object {
 		n := &ackv1alpha1.NodePool{ObjectMeta: metav1.ObjectMeta{Namespace: "platform", Name: "general"}}
-		n.Spec.ForProvider.SizeFrom = &ackv1alpha1.SizeFrom{CapacityPlanRef: corev1.LocalObjectReference{Name: ref}}
+		n.Spec.ForProvider.SizeFrom = &elasticv1alpha1.SizeFrom{CapacityPlanRef: corev1.LocalObjectReference{Name: ref}}
 		return n
 	}
 	type want struct {

@@ -66,5 +66,6 @@ func refersTo(s client.Object, m *v1alpha1.Member) bool {
 		return p.KubeconfigSecretRef.Name == s.GetName()
 	}
 	c := metav1.GetControllerOf(s)
-	return p.ClusterRef != nil && c != nil && c.Kind == p.ClusterRef.Kind && c.Name == p.ClusterRef.Name
+	// Clusters of all clouds are of kind Cluster.
+	return p.ClusterRef != nil && c != nil && c.APIVersion == p.ClusterRef.APIVersion && c.Kind == p.ClusterRef.Kind && c.Name == p.ClusterRef.Name
 }

@@ -187,9 +187,15 @@ func TestObserve(t *testing.T) {
 		},
 		"TierChanged": {
 			reason: "A changed tier is applied",
+			mg:     placement(overflow, func(p *v1alpha1.PlacementPolicy) { p.Spec.ForProvider.Tiers[1].Members = []string{"ack-2"} }),
+			objs:   rendered(t, placement(overflow)),
+			want:   want{o: exists, ready: xpv2.ReasonAvailable},
+		},
+		"TierChangedSimulated": {
+			reason: "Fleet knows the tiers from the plan: the policy selects the pool's members by label and stays as it is",
 			mg:     placement(func(p *v1alpha1.PlacementPolicy) { p.Spec.ForProvider.Tiers[1].Members = []string{"ack-2"} }),
 			objs:   rendered(t, placement()),
-			want:   want{o: exists, ready: xpv2.ReasonAvailable},
+			want:   want{o: good, ready: xpv2.ReasonAvailable},
 		},
 		"SelectorWidened": {
 			reason: "A label that is no longer asked for is applied",

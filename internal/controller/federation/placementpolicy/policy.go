@@ -85,7 +85,7 @@ func workloads(mg *v1alpha1.PlacementPolicy) *policyv1alpha1.ClusterPropagationP
 	}
 	if p.Mode != v1alpha1.ModeOverflow {
 		cpp.Spec.SchedulerName = fleetv1alpha1.SchedulerName
-		cpp.Spec.Placement.ClusterAffinity = &policyv1alpha1.ClusterAffinity{ClusterNames: members(p.Tiers)}
+		cpp.Spec.Placement.ClusterAffinity = all(mg)
 		return cpp
 	}
 	names := affinityNames(p.Tiers)
@@ -106,11 +106,23 @@ func workloads(mg *v1alpha1.PlacementPolicy) *policyv1alpha1.ClusterPropagationP
 func companions(mg *v1alpha1.PlacementPolicy) *policyv1alpha1.ClusterPropagationPolicy {
 	p := mg.Spec.ForProvider
 	cpp := policy(mg, companionsName(externalName(mg)), p.Companions)
-	cpp.Spec.Placement.ClusterAffinity = &policyv1alpha1.ClusterAffinity{ClusterNames: members(p.Tiers)}
+	cpp.Spec.Placement.ClusterAffinity = all(mg)
 	cpp.Spec.Placement.ReplicaScheduling = &policyv1alpha1.ReplicaSchedulingStrategy{
 		ReplicaSchedulingType: policyv1alpha1.ReplicaSchedulingTypeDuplicated,
 	}
 	return cpp
+}
+
+// all members of the pool. Where fleet knows the tiers they are selected by the
+// label that each of them joins with, so that a cluster that a Burst brings is
+// one of them without a change of this policy. Karmada's own scheduler goes by
+// the tiers, and so by names.
+func all(mg *v1alpha1.PlacementPolicy) *policyv1alpha1.ClusterAffinity {
+	p := mg.Spec.ForProvider
+	if p.Mode == v1alpha1.ModeOverflow {
+		return &policyv1alpha1.ClusterAffinity{ClusterNames: members(p.Tiers)}
+	}
+	return &policyv1alpha1.ClusterAffinity{LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{fleetv1alpha1.LabelPool: p.Pool}}}
 }
 
 // members of all tiers, each once, in the order of the tiers.

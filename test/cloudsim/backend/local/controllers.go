@@ -35,7 +35,6 @@ type controllers struct {
 
 // startControllers runs them until the cluster is deleted.
 func (c *cluster) startControllers(ctx context.Context) {
-	ctx, c.stop = context.WithCancel(ctx)
 	f := informers.NewSharedInformerFactory(c.cp.Client(), 0)
 	k := &controllers{
 		c:        c,

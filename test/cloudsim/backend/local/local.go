@@ -18,6 +18,8 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
+	"sync"
 	"time"
 
 	"regionpool.io/provider-regionpool/cluster/local/binaries"
@@ -29,8 +31,13 @@ import (
 	"regionpool.io/provider-regionpool/test/cloudsim/backend"
 )
 
-// offlineAnnotation makes kwok leave a node's status alone.
-const offlineAnnotation = "cloudsim.regionpool.io/offline"
+const (
+	// offlineAnnotation makes kwok leave a node's status alone.
+	offlineAnnotation = "cloudsim.regionpool.io/offline"
+	// machineAnnotation gives a node into kwok's hands. Virtual nodes stay out of
+	// them: kwok would start the pods on them at once.
+	machineAnnotation = "cloudsim.regionpool.io/machine"
+)
 
 // A Backend of real control planes.
 type Backend struct {
@@ -68,7 +75,7 @@ func (b *Backend) Blocking() bool { return true }
 
 // Create starts a control plane.
 func (b *Backend) Create(ctx context.Context, s backend.Spec, h backend.Hooks) (backend.Cluster, error) {
-	name := "ack-" + s.ID[1:11]
+	name := controlPlane(s.ID)
 	// The same seed gives the same ids: an earlier run may have left data.
 	if err := etcd.DeletePrefix(ctx, b.etcd, "/"+name+"/"); err != nil {
 		return nil, err
@@ -80,16 +87,26 @@ func (b *Backend) Create(ctx context.Context, s backend.Spec, h backend.Hooks) (
 	if err != nil {
 		return nil, err
 	}
-	c := &cluster{id: s.ID, cp: cp, hooks: h, log: b.log.With("cluster", s.ID)}
+	c := &cluster{id: s.ID, cp: cp, hooks: h, log: b.log.With("cluster", s.ID), virtual: map[string]context.CancelFunc{}}
+	c.ctx, c.stop = context.WithCancel(ctx)
 	if err := errors.Join(b.startKwok(ctx, c), c.installSystem(ctx, s.CoreDNS)); err != nil {
 		return nil, errors.Join(err, c.Delete(context.WithoutCancel(ctx)))
 	}
-	c.startControllers(ctx)
+	c.startControllers(c.ctx)
 	return c, nil
 }
 
-// startKwok starts kwok with one difference to the control plane's own: nodes
-// can be taken out of its hands, to play those whose kubelet went silent.
+// controlPlane names the control plane of a cluster.
+func controlPlane(id string) string {
+	if id, ok := strings.CutPrefix(id, "cls-"); ok {
+		return "tke-" + id
+	}
+	return "ack-" + id[1:11]
+}
+
+// startKwok starts kwok with two differences to the control plane's own: nodes
+// can be taken out of its hands, to play those whose kubelet went silent, and
+// virtual nodes never get there.
 func (b *Backend) startKwok(ctx context.Context, c *cluster) error {
 	port, err := ports.Reserve()
 	if err != nil {
@@ -102,7 +119,7 @@ func (b *Backend) startKwok(ctx context.Context, c *cluster) error {
 	}
 	args := []string{
 		"--kubeconfig=" + c.cp.KubeconfigPath(),
-		"--manage-all-nodes=true",
+		"--manage-nodes-with-annotation-selector=" + machineAnnotation + "=true",
 		"--disregard-status-with-annotation-selector=" + offlineAnnotation + "=true",
 		"--node-lease-duration-seconds=40",
 		"--server-address=127.0.0.1:" + strconv.Itoa(port),
@@ -124,8 +141,12 @@ type cluster struct {
 	cp       *kube.ControlPlane
 	hooks    backend.Hooks
 	log      *slog.Logger
+	ctx      context.Context // until the cluster is deleted
 	stop     context.CancelFunc
 	kwokPort int
+
+	mu      sync.Mutex
+	virtual map[string]context.CancelFunc // by node
 }
 
 // Endpoint of the API server.
@@ -134,9 +155,7 @@ func (c *cluster) Endpoint() string { return c.cp.Endpoint() }
 // Delete stops the control plane and removes its data. It does not wait for the
 // controllers to tidy up: what Services and claims hold in the cloud stays.
 func (c *cluster) Delete(ctx context.Context) error {
-	if c.stop != nil {
-		c.stop()
-	}
+	c.stop()
 	err := c.cp.Stop(ctx)
 	ports.Release(c.kwokPort)
 	return err

@@ -39,58 +39,10 @@ func TestRealCluster(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
 	defer cancel()
 
-	dir := t.TempDir()
-	bins, err := binaries.Ensure(ctx, filepath.Join(dir, "binaries"), progress.New(os.Stderr), "etcd", "kubernetes", "kwok")
-	if err != nil {
-		t.Fatalf("binaries.Ensure(...): %v", err)
-	}
-	procs, err := process.NewGroup(filepath.Join(dir, "logs"))
-	if err != nil {
-		t.Fatalf("process.NewGroup(...): %v", err)
-	}
-	t.Cleanup(procs.Stop)
-	server, err := etcd.Start(ctx, etcd.Options{Dir: dir, Binaries: bins, Procs: procs})
-	if err != nil {
-		t.Fatalf("etcd.Start(...): %v", err)
-	}
-	b, err := local.New(filepath.Join(dir, "cloudsim"), server.URL(), bins.Dir(), slog.Default())
-	if err != nil {
-		t.Fatalf("local.New(...): %v", err)
-	}
-	t.Cleanup(b.Stop)
-	sim := simtest.Start(t, simtest.Options{Backend: b, Factor: 60})
+	sim, id, kube := realCluster(ctx, t)
 	api := sim.Client(t)
 
 	begin := time.Now()
-	r, err := api.CreateCluster(&cs.CreateClusterRequest{
-		Name: tea.String("real"), RegionId: tea.String("cn-hangzhou"), ClusterType: tea.String("ManagedKubernetes"), Vpcid: tea.String("vpc-1"),
-		VswitchIds: []*string{tea.String("vsw-1")}, ServiceCidr: tea.String("172.19.0.0/20"), ContainerCidr: tea.String("10.0.0.0/16"),
-		SnatEntry: tea.Bool(false), Addons: []*cs.Addon{{Name: tea.String("nginx-ingress-controller"), Disabled: tea.Bool(true)}},
-	})
-	if err != nil {
-		t.Fatalf("CreateCluster(...): %v", err)
-	}
-	id := r.Body.ClusterId
-	eventually(t, "the cluster runs", func() bool {
-		d, err := api.DescribeClusterDetail(id)
-		return err == nil && *d.Body.State == "running"
-	})
-	t.Logf("cluster running after %s", time.Since(begin))
-
-	k, err := api.DescribeClusterUserKubeconfig(id, &cs.DescribeClusterUserKubeconfigRequest{TemporaryDurationMinutes: tea.Int64(60)})
-	if err != nil {
-		t.Fatalf("DescribeClusterUserKubeconfig(...): %v", err)
-	}
-	rc, err := clientcmd.RESTConfigFromKubeConfig([]byte(*k.Body.Config))
-	if err != nil {
-		t.Fatalf("The kubeconfig is not valid: %v", err)
-	}
-	kube, err := kubernetes.NewForConfig(rc)
-	if err != nil {
-		t.Fatalf("kubernetes.NewForConfig(...): %v", err)
-	}
-
-	begin = time.Now()
 	p, err := api.CreateClusterNodePool(id, &cs.CreateClusterNodePoolRequest{
 		NodepoolInfo: &cs.CreateClusterNodePoolRequestNodepoolInfo{Name: tea.String("general")},
 		ScalingGroup: &cs.CreateClusterNodePoolRequestScalingGroup{
@@ -151,6 +103,69 @@ func TestRealCluster(t *testing.T) {
 	if _, err := kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{}); err == nil {
 		t.Errorf("The control plane should be gone")
 	}
+}
+
+// simulator starts a simulator whose clusters are real.
+func simulator(ctx context.Context, t *testing.T) *simtest.Sim {
+	t.Helper()
+	dir := t.TempDir()
+	bins, err := binaries.Ensure(ctx, filepath.Join(dir, "binaries"), progress.New(os.Stderr), "etcd", "kubernetes", "kwok")
+	if err != nil {
+		t.Fatalf("binaries.Ensure(...): %v", err)
+	}
+	procs, err := process.NewGroup(filepath.Join(dir, "logs"))
+	if err != nil {
+		t.Fatalf("process.NewGroup(...): %v", err)
+	}
+	t.Cleanup(procs.Stop)
+	server, err := etcd.Start(ctx, etcd.Options{Dir: dir, Binaries: bins, Procs: procs})
+	if err != nil {
+		t.Fatalf("etcd.Start(...): %v", err)
+	}
+	b, err := local.New(filepath.Join(dir, "cloudsim"), server.URL(), bins.Dir(), slog.Default())
+	if err != nil {
+		t.Fatalf("local.New(...): %v", err)
+	}
+	t.Cleanup(b.Stop)
+	return simtest.Start(t, simtest.Options{Backend: b, Factor: 60})
+}
+
+// realCluster starts a simulator that makes real control planes, and creates a
+// cluster with it through the API.
+func realCluster(ctx context.Context, t *testing.T, addons ...*cs.Addon) (*simtest.Sim, *string, kubernetes.Interface) {
+	t.Helper()
+	sim := simulator(ctx, t)
+	api := sim.Client(t)
+
+	begin := time.Now()
+	r, err := api.CreateCluster(&cs.CreateClusterRequest{
+		Name: tea.String("real"), RegionId: tea.String("cn-hangzhou"), ClusterType: tea.String("ManagedKubernetes"), Vpcid: tea.String("vpc-1"),
+		VswitchIds: []*string{tea.String("vsw-1")}, ServiceCidr: tea.String("172.19.0.0/20"), ContainerCidr: tea.String("10.0.0.0/16"),
+		SnatEntry: tea.Bool(false), Addons: append(addons, &cs.Addon{Name: tea.String("nginx-ingress-controller"), Disabled: tea.Bool(true)}),
+	})
+	if err != nil {
+		t.Fatalf("CreateCluster(...): %v", err)
+	}
+	id := r.Body.ClusterId
+	eventually(t, "the cluster runs", func() bool {
+		d, err := api.DescribeClusterDetail(id)
+		return err == nil && *d.Body.State == "running"
+	})
+	t.Logf("cluster running after %s", time.Since(begin))
+
+	k, err := api.DescribeClusterUserKubeconfig(id, &cs.DescribeClusterUserKubeconfigRequest{TemporaryDurationMinutes: tea.Int64(60)})
+	if err != nil {
+		t.Fatalf("DescribeClusterUserKubeconfig(...): %v", err)
+	}
+	rc, err := clientcmd.RESTConfigFromKubeConfig([]byte(*k.Body.Config))
+	if err != nil {
+		t.Fatalf("The kubeconfig is not valid: %v", err)
+	}
+	kube, err := kubernetes.NewForConfig(rc)
+	if err != nil {
+		t.Fatalf("kubernetes.NewForConfig(...): %v", err)
+	}
+	return sim, id, kube
 }
 
 // billed makes a Service and a claim, sees them in the books, and deletes them.

@@ -16,7 +16,7 @@ import (
 // AddNode registers a node and returns once it is Ready.
 func (c *cluster) AddNode(ctx context.Context, n backend.Node) error {
 	node := &corev1.Node{
-		ObjectMeta: metav1.ObjectMeta{Name: n.Name, Labels: n.Labels},
+		ObjectMeta: metav1.ObjectMeta{Name: n.Name, Labels: n.Labels, Annotations: map[string]string{machineAnnotation: "true"}},
 		Spec:       corev1.NodeSpec{Taints: n.Taints, ProviderID: n.ProviderID, Unschedulable: n.Unschedulable},
 		Status: corev1.NodeStatus{
 			Capacity: n.Capacity, Allocatable: n.Allocatable,
@@ -31,6 +31,7 @@ func (c *cluster) AddNode(ctx context.Context, n backend.Node) error {
 
 // RemoveNode deletes a node and the pods on it, which are gone with the machine.
 func (c *cluster) RemoveNode(ctx context.Context, name string) error {
+	defer c.stopVirtual(name)
 	return c.cp.RemoveNode(ctx, name)
 }
 

@@ -1,0 +1,167 @@
+package nodepool
+
+import (
+	"context"
+
+	"github.com/crossplane/crossplane-runtime/v2/pkg/errors"
+	"github.com/crossplane/crossplane-runtime/v2/pkg/meta"
+	"github.com/crossplane/crossplane-runtime/v2/pkg/reconciler/managed"
+
+	"regionpool.io/provider-regionpool/internal/clients/cloud"
+	"regionpool.io/provider-regionpool/internal/clients/kube"
+	"regionpool.io/provider-regionpool/internal/controller/elastic"
+	"regionpool.io/provider-regionpool/internal/controller/lifecycle"
+)
+
+// Delete the node pool, one step at each call: its cluster leaves the
+// federation, load balancers and volumes are given back while there are still
+// nodes to do it, nodes are drained and removed, the empty pool goes. Observe
+// finds out that it is gone.
+func (e *external) Delete(ctx context.Context, cr elastic.NodePool) (managed.ExternalDelete, error) {
+	s, unseen := e.observed, ""
+	if s == nil && e.clusterID(cr) != "" {
+		unseen = "Waiting for the cloud's list of node pools"
+	}
+	return managed.ExternalDelete{}, e.Base.Delete(cr, &e.deletion, unseen, func() error {
+		if s == nil {
+			cr.SetConditions(lifecycle.DeletionBlocked(lifecycle.ReasonBlocked, e.unbuildable(cr)))
+			return nil
+		}
+		return e.delete(ctx, cr, s)
+	})
+}
+
+func (e *external) delete(ctx context.Context, cr elastic.NodePool, s *State) error {
+	if !elastic.Owned(cr, s.Tags) {
+		// We created it, so to forget it would leave somebody with the bill.
+		cr.SetConditions(lifecycle.DeletionBlocked(lifecycle.ReasonBlocked, elastic.NotOwned(cr, e.What, s.ID).Error()))
+		return nil
+	}
+	if s.Phase == PhaseDeleting {
+		cr.SetConditions(lifecycle.DeletionGoesOn("The cloud is deleting the node pool"))
+		return nil
+	}
+	if wait, err := e.waitForOthers(ctx, cr); err != nil || wait {
+		return err
+	}
+	if e.busy(cr) {
+		cr.SetConditions(lifecycle.DeletionGoesOn("Waiting for the operation that is under way"))
+		return nil
+	}
+
+	if s.Protected {
+		return e.unprotect(ctx, cr, s)
+	}
+
+	failed := s.Phase == PhaseDeleteFailed
+	there := s.there()
+	switch {
+	case s.Desired > 0 && (failed || there < s.Desired):
+		// Nodes that never came must not come any more. After a deletion that
+		// failed the cloud has brought back nodes that nothing runs on.
+		size := there
+		if failed {
+			size = 0
+		}
+		return e.order(ctx, cr, s, size)
+	case there > 0 && !failed:
+		if err := e.shrink(ctx, cr, there); err != nil {
+			cr.SetConditions(lifecycle.DeletionBlocked(lifecycle.ReasonBlocked, err.Error()))
+			return err
+		}
+		e.blocked(cr)
+		return nil
+	case s.Total > 0:
+		cr.SetConditions(lifecycle.DeletionGoesOn("Waiting until the cloud has removed the nodes"))
+		return nil
+	}
+
+	task, err := e.cloud.Delete(ctx, e.clusterID(cr), s.ID)
+	switch {
+	case err == nil:
+		cr.GetObservation().Operation = e.NewOperation("Delete", task)
+		cr.SetConditions(lifecycle.DeletionGoesOn("The cloud is deleting the node pool"))
+		return nil
+	case cloud.Is(err, cloud.Gone):
+		return nil
+	case cloud.Is(err, cloud.Protected):
+		return e.unprotect(ctx, cr, s)
+	case cloud.Is(err, cloud.WrongState):
+		cr.SetConditions(lifecycle.DeletionBlocked(lifecycle.ReasonWaiting, "The cloud does not delete the node pool yet: "+err.Error()))
+		return nil
+	default:
+		return errors.Wrap(err, "cannot delete the node pool")
+	}
+}
+
+// unprotect switches deletion protection off. The next pass reads it back.
+func (e *external) unprotect(ctx context.Context, cr elastic.NodePool, s *State) error {
+	err := e.cloud.Unprotect(ctx, e.clusterID(cr), s.ID)
+	if cloud.Is(err, cloud.WrongState) {
+		cr.SetConditions(lifecycle.DeletionBlocked(lifecycle.ReasonWaiting, "Deletion protection cannot be switched off yet: "+err.Error()))
+		return nil
+	}
+	if err != nil {
+		return errors.Wrap(err, "cannot switch deletion protection off")
+	}
+	cr.SetConditions(lifecycle.DeletionGoesOn("Switching deletion protection off"))
+	return nil
+}
+
+// order a number of nodes.
+func (e *external) order(ctx context.Context, cr elastic.NodePool, s *State, size int32) error {
+	task, err := e.cloud.SetDesired(ctx, e.clusterID(cr), s.ID, size)
+	if cloud.Is(err, cloud.WrongState) {
+		cr.SetConditions(lifecycle.DeletionBlocked(lifecycle.ReasonWaiting, "The order for nodes cannot be taken back yet: "+err.Error()))
+		return nil
+	}
+	if err != nil {
+		return errors.Wrap(err, "cannot take back the order for nodes")
+	}
+	cr.GetObservation().Operation = e.NewOperation("Scale", task)
+	cr.SetConditions(lifecycle.DeletionGoesOn("Taking back the order for nodes that have not come"))
+	return nil
+}
+
+// waitForOthers reports whether something else has to go first.
+func (e *external) waitForOthers(ctx context.Context, cr elastic.NodePool) (bool, error) {
+	if wait, err := e.MembersFirst(ctx, cr, e.kind.Cluster, cr.GetClusterName(), e.cluster); err != nil || wait {
+		return true, err
+	}
+	if e.cluster == nil || !meta.WasDeleted(e.cluster) || e.observed.Total == 0 || e.phase().Broken() {
+		return false, nil
+	}
+	billed, err := e.releaseBilled(ctx, cr)
+	if err != nil {
+		// Its Members have left, so nothing that anybody still counts on runs on
+		// its nodes, and the cluster would wait for this pool for ever.
+		return e.NotAnswered(cr, &e.deletion, "The API server of the cluster does not answer",
+			"the nodes are removed without a drain: the API server of the cluster, which is being deleted, does not answer", "NotDrained"), nil
+	}
+	// Volumes that are in use go when the pods do, which is when nodes are
+	// drained.
+	if len(billed.LoadBalancers) > 0 || len(billed.Volumes) > len(billed.Mounted) {
+		cr.SetConditions(lifecycle.DeletionBlocked(lifecycle.ReasonWaiting, "Waiting until the cloud has taken back the cluster's load balancers and volumes"))
+		return true, nil
+	}
+	return false, nil
+}
+
+func (e *external) releaseBilled(ctx context.Context, cr elastic.NodePool) (kube.Billed, error) {
+	k, err := e.client(ctx, cr)
+	if err != nil {
+		return kube.Billed{}, err
+	}
+	return kube.ReleaseBilled(ctx, k)
+}
+
+// blocked says which pods hold a drain, if any do.
+func (e *external) blocked(cr elastic.NodePool) {
+	for _, d := range cr.GetObservation().Draining {
+		if d.BlockedBy != "" {
+			cr.SetConditions(lifecycle.DeletionBlocked(lifecycle.ReasonBlocked, "Node "+d.Node+" cannot be drained: "+d.BlockedBy))
+			return
+		}
+	}
+	cr.SetConditions(lifecycle.DeletionGoesOn("Draining and removing nodes"))
+}

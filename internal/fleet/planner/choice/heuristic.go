@@ -1,0 +1,446 @@
+package choice
+
+import (
+	"math"
+	"math/bits"
+	"slices"
+)
+
+const (
+	// attempts at packing everything, each with values corrected by the one
+	// before.
+	attempts = 12
+	// maxSubsets of new members that are tried each for itself.
+	maxSubsets = 16
+)
+
+// approximate packs greedily, several times, and improves the best result.
+func approximate(p *Problem) *Solution {
+	var best *Solution
+	keep := func(s *Solution) {
+		if best == nil || p.better(s, best) {
+			best = s
+		}
+	}
+	subsets := p.subsets()
+	for _, closed := range subsets {
+		g := newGreedy(p, closed)
+		for i := range max(4, attempts/len(subsets)) {
+			g.style = i % styles
+			nodes := g.construct()
+			keep(improve(p, nodes, closed))
+			g.correct(nodes)
+		}
+	}
+	if slices.ContainsFunc(best.Left, func(n int32) bool { return n > 0 }) {
+		for _, closed := range subsets {
+			for rule := range rules {
+				keep(improve(p, newGreedy(p, closed).byImportance(rule), closed))
+			}
+		}
+	}
+	return polish(p, best)
+}
+
+// subsets of new members, each as a set of those that stay closed.
+func (p *Problem) subsets() []map[int]bool {
+	var fresh []int
+	for m := range p.Members {
+		if !p.Members[m].free() {
+			fresh = append(fresh, m)
+		}
+	}
+	var out []map[int]bool
+	if 1<<len(fresh) <= maxSubsets {
+		for open := range 1 << len(fresh) {
+			closed := map[int]bool{}
+			for i, m := range fresh {
+				if open&(1<<i) == 0 {
+					closed[m] = true
+				}
+			}
+			if p.Clusters < 0 || bits.OnesCount(uint(open)) <= int(p.Clusters) || len(fresh) == 0 {
+				out = append(out, closed)
+			}
+		}
+		return out
+	}
+	// All, none, and each alone.
+	all := map[int]bool{}
+	for _, m := range fresh {
+		all[m] = true
+	}
+	out = append(out, map[int]bool{}, all)
+	for _, open := range fresh {
+		closed := map[int]bool{}
+		for _, m := range fresh {
+			closed[m] = m != open
+		}
+		out = append(out, closed)
+	}
+	return out
+}
+
+// A ledger is what limits still allow.
+type ledger struct {
+	p      *Problem
+	closed map[int]bool
+	left   []int32
+	avail  []int32
+	nodes  int32
+	money  int64
+	free   int32
+	opened []bool
+}
+
+func newLedger(p *Problem, closed map[int]bool) *ledger {
+	l := &ledger{p: p, closed: closed, opened: make([]bool, len(p.Members)), nodes: math.MaxInt32, money: math.MaxInt64, free: math.MaxInt32}
+	for k := range p.Shapes {
+		l.left = append(l.left, p.Shapes[k].Count)
+	}
+	for i := range p.Kinds {
+		l.avail = append(l.avail, p.Kinds[i].Max)
+	}
+	for m := range p.Members {
+		l.opened[m] = p.Members[m].free()
+	}
+	if p.Nodes >= 0 {
+		l.nodes = p.Nodes
+	}
+	if p.Money >= 0 {
+		l.money = p.Money
+	}
+	if p.Clusters >= 0 {
+		l.free = p.Clusters
+	}
+	return l
+}
+
+// allowed returns how many more nodes of a kind the limits allow.
+func (l *ledger) allowed(kind int) int32 {
+	k := &l.p.Kinds[kind]
+	n := l.avail[kind]
+	if k.Promised || n == 0 {
+		return n
+	}
+	if l.closed[k.Member] {
+		return 0
+	}
+	money := l.money
+	if !l.opened[k.Member] {
+		m := &l.p.Members[k.Member]
+		if m.Clusters > l.free {
+			return 0
+		}
+		money -= m.Money
+	}
+	if money < 0 {
+		return 0
+	}
+	n = min(n, l.nodes)
+	if k.Money > 0 {
+		n = int32(min(int64(n), money/k.Money))
+	}
+	return n
+}
+
+func (l *ledger) spend(n Node) {
+	k := &l.p.Kinds[n.Kind]
+	l.avail[n.Kind] -= n.Count
+	for i, f := range n.Fill {
+		l.left[i] -= f * n.Count
+	}
+	if k.Promised {
+		return
+	}
+	l.nodes -= n.Count
+	l.money -= k.Money * int64(n.Count)
+	if m := &l.p.Members[k.Member]; !l.opened[k.Member] {
+		l.opened[k.Member] = true
+		l.money -= m.Money
+		l.free -= m.Clusters
+	}
+}
+
+// A greedy packs node by node.
+type greedy struct {
+	p      *Problem
+	closed map[int]bool
+	style  int
+	// value of a replica of each shape.
+	value []float64
+	// fills are what each kind would be filled with, good while as many are
+	// left of each shape.
+	fills [][]int32
+	worth []float64
+}
+
+// The styles differ in what a replica is thought to take from a node: a part of
+// what is left of all its resources, of the scarcest, or of what there was.
+const styles = 3
+
+func newGreedy(p *Problem, closed map[int]bool) *greedy {
+	g := &greedy{p: p, closed: closed, value: make([]float64, len(p.Shapes)), fills: make([][]int32, len(p.Kinds)), worth: make([]float64, len(p.Kinds))}
+	for i := range p.Shapes {
+		best := math.Inf(1)
+		for k := range p.Kinds {
+			kind := &p.Kinds[k]
+			if kind.Takes[i] && !kind.Promised && fits(kind.Room, p.Shapes[i].Size, 1) > 0 {
+				best = min(best, math.Max(float64(kind.Cost), 1)*share(kind.Room, p.Shapes[i].Size))
+			}
+		}
+		if math.IsInf(best, 1) {
+			best = 1
+		}
+		g.value[i] = best
+	}
+	return g
+}
+
+// share returns the largest part of a room that a size takes.
+func share(room, size []int64) float64 {
+	out := 1e-9
+	for d, s := range size {
+		if s > 0 && room[d] > 0 {
+			out = max(out, float64(s)/float64(room[d]))
+		}
+	}
+	return out
+}
+
+// construct packs all that the limits allow.
+func (g *greedy) construct() []Node {
+	p := g.p
+	l := newLedger(p, g.closed)
+	for k := range g.fills {
+		g.fills[k] = nil
+	}
+	var nodes []Node
+	for {
+		best, ratio := -1, -1.0
+		for k := range p.Kinds {
+			if l.allowed(k) == 0 {
+				continue
+			}
+			g.refresh(k, l.left)
+			if g.worth[k] <= 0 {
+				continue
+			}
+			if p.Kinds[k].Promised {
+				best = k
+				break
+			}
+			cost := float64(g.costOf(k, l))
+			if !g.pays(k, l) {
+				continue
+			}
+			if r := g.worth[k] / max(cost, 1e-3); r > ratio {
+				best, ratio = k, r
+			}
+		}
+		if best < 0 {
+			return nodes
+		}
+		n := Node{Kind: best, Fill: slices.Clone(g.fills[best]), Count: l.allowed(best)}
+		for i, f := range n.Fill {
+			if f > 0 {
+				n.Count = min(n.Count, l.left[i]/f)
+			}
+		}
+		l.spend(n)
+		nodes = append(nodes, n)
+	}
+}
+
+// costOf a node of a kind, with what waiting there costs.
+func (g *greedy) costOf(kind int, l *ledger) int64 {
+	k := &g.p.Kinds[kind]
+	cost := k.Cost
+	for i, f := range g.fills[kind] {
+		if !g.p.Shapes[i].Soft {
+			cost += int64(f) * k.Wait
+		}
+	}
+	if !l.opened[k.Member] && len(l.p.Members) > 0 {
+		// The fee is shared by all that will be there; it decides between
+		// subsets of members, not between nodes.
+		cost += g.p.Members[k.Member].Fee / 16
+	}
+	return cost
+}
+
+// pays reports whether a node has something on it that must be placed, or is
+// cheaper than what it takes over.
+func (g *greedy) pays(kind int, l *ledger) bool {
+	outside := int64(0)
+	for i, f := range g.fills[kind] {
+		if f > 0 && !g.p.Shapes[i].Soft {
+			return true
+		}
+		outside += int64(f) * g.p.Shapes[i].Outside
+	}
+	return outside > g.p.Kinds[kind].Cost
+}
+
+// refresh fills a kind anew if the last fill is not to be had any more.
+func (g *greedy) refresh(kind int, left []int32) {
+	good := g.fills[kind] != nil
+	for i, f := range g.fills[kind] {
+		good = good && f <= left[i]
+	}
+	if good {
+		return
+	}
+	g.fills[kind], g.worth[kind] = g.fill(kind, left)
+}
+
+// fill one node with the replicas that are worth most for what they take.
+func (g *greedy) fill(kind int, left []int32) ([]int32, float64) {
+	p, k := g.p, &g.p.Kinds[kind]
+	out := make([]int32, len(p.Shapes))
+	room := slices.Clone(k.Room)
+	worth := 0.0
+	open := make([]int, 0, len(p.Shapes))
+	for i := range p.Shapes {
+		if k.Takes[i] && left[i] > 0 {
+			open = append(open, i)
+		}
+	}
+	for {
+		best, most, density := -1, int32(0), -1.0
+		kept := open[:0]
+		for _, i := range open {
+			size := p.Shapes[i].Size
+			n := fits(room, size, left[i]-out[i])
+			if n == 0 {
+				continue
+			}
+			kept = append(kept, i)
+			take := 1e-12
+			for d, s := range size {
+				if s == 0 {
+					continue
+				}
+				switch g.style {
+				case 0:
+					take += float64(s) / float64(room[d])
+				case 1:
+					take = max(take, float64(s)/float64(room[d]))
+				default:
+					take += float64(s) / float64(k.Room[d])
+				}
+			}
+			if r := g.value[i] / take; r > density {
+				best, most, density = i, n, r
+			}
+		}
+		open = kept
+		if best < 0 {
+			return out, worth
+		}
+		// A few at a time: what is scarce changes on the way.
+		n := max(1, most/4)
+		out[best] += n
+		worth += float64(n) * g.value[best]
+		for d, s := range p.Shapes[best].Size {
+			room[d] -= s * int64(n)
+		}
+	}
+}
+
+// correct the values: replicas that ended on nodes that are badly filled were
+// worth more than was thought.
+func (g *greedy) correct(nodes []Node) {
+	sum, weight := make([]float64, len(g.value)), make([]float64, len(g.value))
+	for _, n := range nodes {
+		k := &g.p.Kinds[n.Kind]
+		if k.Promised || k.Cost <= 0 {
+			continue
+		}
+		worth := 0.0
+		for i, f := range n.Fill {
+			worth += float64(f) * g.value[i]
+		}
+		if worth <= 0 {
+			continue
+		}
+		for i, f := range n.Fill {
+			w := float64(f) * float64(n.Count)
+			sum[i] += w * g.value[i] * float64(k.Cost) / worth
+			weight[i] += w
+		}
+	}
+	for i := range g.value {
+		if weight[i] > 0 {
+			g.value[i] = (g.value[i] + sum[i]/weight[i]) / 2
+		}
+	}
+}
+
+// The rules by which nodes are chosen when not everything can be placed: least
+// cost, least money, and fewest nodes for a replica.
+const rules = 3
+
+// byImportance packs shape after shape, and what is left on nodes is used by
+// the following ones.
+func (g *greedy) byImportance(rule int) []Node {
+	p := g.p
+	l := newLedger(p, g.closed)
+	var nodes []Node
+	rooms := [][]int64{}
+	for i := range p.Shapes {
+		size := p.Shapes[i].Size
+		for j := range nodes {
+			k := &p.Kinds[nodes[j].Kind]
+			if !k.Takes[i] {
+				continue
+			}
+			n := fits(rooms[j], size, l.left[i])
+			nodes[j].Fill[i] += n
+			l.left[i] -= n
+			for d, s := range size {
+				rooms[j][d] -= s * int64(n)
+			}
+		}
+		for l.left[i] > 0 {
+			best, score := -1, math.Inf(1)
+			for k := range p.Kinds {
+				kind := &p.Kinds[k]
+				if !kind.Takes[i] || l.allowed(k) == 0 {
+					continue
+				}
+				n := float64(fits(kind.Room, size, l.left[i]))
+				if n == 0 {
+					continue
+				}
+				cost := float64(kind.Cost) + n*float64(kind.Wait)
+				switch {
+				case kind.Promised:
+					cost = -1
+				case rule == 1:
+					cost = float64(kind.Money)
+				case rule == 2:
+					cost = 1 + float64(kind.Cost)*1e-12
+				}
+				if p.Shapes[i].Soft && !kind.Promised && n*float64(p.Shapes[i].Outside) <= float64(kind.Cost) {
+					continue
+				}
+				if cost/n < score {
+					best, score = k, cost/n
+				}
+			}
+			if best < 0 {
+				break
+			}
+			n := Node{Kind: best, Fill: make([]int32, len(p.Shapes)), Count: 1}
+			n.Fill[i] = fits(p.Kinds[best].Room, size, l.left[i])
+			room := slices.Clone(p.Kinds[best].Room)
+			for d, s := range size {
+				room[d] -= s * int64(n.Fill[i])
+			}
+			l.spend(n)
+			nodes, rooms = append(nodes, n), append(rooms, room)
+		}
+	}
+	return nodes
+}

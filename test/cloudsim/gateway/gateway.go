@@ -1,0 +1,92 @@
+// Package gateway has what the front ends of all simulated APIs need to answer,
+// and to fail to answer.
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"regionpool.io/provider-regionpool/test/cloudsim/requestlog"
+)
+
+// MaxBody is the largest request, in bytes.
+const MaxBody = 4 << 20
+
+// Response notes the status in the log, and can break off.
+type Response struct {
+	http.ResponseWriter
+	Entry *requestlog.Entry
+}
+
+// WriteHeader sends the status.
+func (w *Response) WriteHeader(status int) {
+	w.Entry.Status = status
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Cut closes the connection without an answer.
+func (w *Response) Cut() {
+	w.Entry.Status = 0
+	if h, ok := w.ResponseWriter.(http.Hijacker); ok {
+		if conn, _, err := h.Hijack(); err == nil {
+			_ = conn.Close()
+			return
+		}
+	}
+	panic(http.ErrAbortHandler)
+}
+
+// Truncate announces the whole body and sends half of it.
+func (w *Response) Truncate(status int, b []byte) {
+	w.Entry.Status = status
+	h, ok := w.ResponseWriter.(http.Hijacker)
+	if !ok {
+		panic(http.ErrAbortHandler)
+	}
+	conn, _, err := h.Hijack()
+	if err != nil {
+		return
+	}
+	defer conn.Close()
+	res := http.Response{StatusCode: status, ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{"Content-Type": {"application/json"}}, ContentLength: int64(len(b)), Body: io.NopCloser(bytes.NewReader(b))}
+	var out bytes.Buffer
+	_ = res.Write(&out)
+	_, _ = conn.Write(out.Bytes()[:out.Len()-(len(b)+1)/2])
+}
+
+// JSON answers with a body, or with none if it is nil.
+func (w *Response) JSON(status int, body any) {
+	var b []byte
+	if body != nil {
+		b, _ = json.Marshal(body)
+	}
+	w.Bytes(status, "application/json;charset=utf-8", b)
+}
+
+// BadGateway answers 502 with a page of HTML.
+func (w *Response) BadGateway() {
+	w.Bytes(http.StatusBadGateway, "text/html", []byte("<html><head><title>502 Bad Gateway</title></head><body><center><h1>502 Bad Gateway</h1></center></body></html>"))
+}
+
+// Bytes answers with a body of any type.
+func (w *Response) Bytes(status int, contentType string, b []byte) {
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Content-Length", fmt.Sprint(len(b)))
+	w.WriteHeader(status)
+	_, _ = w.Write(b)
+}
+
+// Wait for real seconds, or until the caller has given up.
+func Wait(ctx context.Context, seconds float64) {
+	t := time.NewTimer(time.Duration(seconds * float64(time.Second)))
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
