@@ -19,6 +19,10 @@ const (
 
 	// LeaksDelete is the value of TagLeaks.
 	LeaksDelete = "delete"
+
+	// LeaksKeep is not a tag: it is remembered of owners whose things are meant
+	// to outlive them.
+	LeaksKeep = "keep"
 )
 
 // TypeCapacityAvailable is the condition of a node pool that is False when the
@@ -90,7 +94,8 @@ type Shortage struct {
 	// +optional
 	Zone string `json:"zone,omitempty"`
 
-	// Reason is OutOfStock, Quota or Reclaimed.
+	// Reason is OutOfStock, Quota or Reclaimed; NotSold if the region does not
+	// know the type or the zone, NoAddresses if its subnets are full.
 	Reason string `json:"reason"`
 
 	// Message of the cloud.

@@ -110,8 +110,8 @@ type Owner struct {
 	// +optional
 	ClusterID string `json:"clusterId,omitempty"`
 
-	// Leaks is delete if what it leaves behind is to be deleted. Otherwise that
-	// is reported only.
+	// Leaks is delete if what it leaves behind is to be deleted, and keep if its
+	// management policies let that outlive it. Otherwise it is reported.
 	// +optional
 	Leaks string `json:"leaks,omitempty"`
 

@@ -2,6 +2,7 @@ package function
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 
@@ -241,6 +242,90 @@ func TestVirtualNodesRemoved(t *testing.T) {
 					got.Max = int(n)
 				}
 			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("\nReason: %s\nRunFunction(...): -want, +got:\n%s", tc.reason, diff)
+			}
+		})
+	}
+}
+
+// TestLeavingTKE takes what is in TKE out of a claim.
+func TestLeavingTKE(t *testing.T) {
+	plan := observedResource("federation.regionpool.io/v1alpha1", "CapacityPlan", "shanghai", `
+  forProvider:
+    members: [{name: idc-a}, {name: tke, tier: 1, elastic: true}, {name: gone, tier: 2, elastic: true}]
+    offerings:
+    - {name: tke-old, member: tke, allocatable: {cpu: "1"}, hourlyPrice: "1", max: 5, source: {cloud: TKE}}
+    - {name: gone-virtual, member: gone, allocatable: {cpu: "1"}, hourlyPrice: "1", max: 5, source: {cloud: TKE}, virtual: {nodeLabels: {}, cpuHour: "1", memoryGiBHour: "1"}}
+`, `{`+conditionsReady+`, atProvider: {phase: Home}}`)
+	nodePool := observedResource("tke.regionpool.io/v1alpha1", "NodePool", "shanghai-tke-old", `{forProvider: {sizeFrom: {offering: tke-old}}}`, `{}`)
+	superNodes := observedResource("tke.regionpool.io/v1alpha1", "VirtualNodePool", "shanghai-gone-virtual", `{forProvider: {labels: {regionpool.io/offering: gone-virtual}}}`, `{}`)
+	member := observedResource("federation.regionpool.io/v1alpha1", "Member", "shanghai-gone", `{forProvider: {tier: Elastic, clusterRef: {apiVersion: tke.regionpool.io/v1alpha1, kind: Cluster, name: shanghai-gone}}}`, `{}`)
+	items := func(rs ...*fnv1.Resource) *fnv1.Resources { return &fnv1.Resources{Items: rs} }
+
+	type want struct {
+		Members   []string
+		Offerings []string
+		Asks      []string
+	}
+	named := []string{"tke-general/50", "tke-virtual/100"}
+	both := []string{requireNodePools, requireTKENodePools, requireVirtualNodePools}
+	cases := map[string]struct {
+		reason   string
+		claim    *fnv1.Resource
+		plan     *fnv1.Resource
+		required map[string]*fnv1.Resources
+		want     want
+	}{
+		"Unresolved": {
+			reason: "Before core has answered, what the plan lists counts as existing.",
+			claim:  object(testClaimTKE),
+			plan:   plan,
+			want:   want{Members: []string{"idc-a", "tke", "gone"}, Offerings: append(slices.Clone(named), "gone-virtual/0", "tke-old/0"), Asks: both[1:]},
+		},
+		"Leaving": {
+			reason:   "It is listed while it exists.",
+			claim:    object(testClaimTKE),
+			plan:     plan,
+			required: map[string]*fnv1.Resources{requireMembers: items(member), requireTKENodePools: items(nodePool), requireVirtualNodePools: items(superNodes)},
+			want:     want{Members: []string{"idc-a", "tke", "gone"}, Offerings: append(slices.Clone(named), "gone-virtual/0", "tke-old/0"), Asks: both[1:]},
+		},
+		"Gone": {
+			reason:   "It is not listed when it is gone.",
+			claim:    object(testClaimTKE),
+			plan:     plan,
+			required: map[string]*fnv1.Resources{requireMembers: items(), requireTKENodePools: items(), requireVirtualNodePools: items()},
+			want:     want{Members: []string{"idc-a", "tke"}, Offerings: named, Asks: both[1:]},
+		},
+		"OtherClaim": {
+			reason: "A claim without a cluster in TKE asks for what was there.",
+			claim:  object(testClaim),
+			plan:   plan,
+			want:   want{Members: []string{"idc-a", "ack", "gone", "tke"}, Offerings: []string{"ack-general/50", "gone-virtual/0", "tke-old/0"}, Asks: both},
+		},
+		"PlanLost": {
+			reason:   "So it does when only a Member tells that there was something.",
+			claim:    object(testClaim),
+			required: map[string]*fnv1.Resources{requireMembers: items(member), requireNodePools: items()},
+			want:     want{Members: []string{"idc-a", "ack", "gone"}, Offerings: []string{"ack-general/50"}, Asks: both},
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			observed := map[string]*fnv1.Resource{}
+			if tc.plan != nil {
+				observed["capacity-plan"] = tc.plan
+			}
+			rsp := run(t, &fnv1.RunFunctionRequest{Observed: &fnv1.State{Composite: tc.claim, Resources: observed}, RequiredResources: tc.required})
+			got := want{}
+			p := forProvider(t, rsp, "capacity-plan")
+			for _, m := range p.Members {
+				got.Members = append(got.Members, m.Name)
+			}
+			for _, o := range p.Offerings {
+				got.Offerings = append(got.Offerings, o.Name+"/"+o.Max.String())
+			}
+			got.Asks = slices.DeleteFunc(sortedKeys(rsp.GetRequirements().GetResources()), func(n string) bool { return n == requireMembers })
 			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Errorf("\nReason: %s\nRunFunction(...): -want, +got:\n%s", tc.reason, diff)
 			}

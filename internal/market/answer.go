@@ -141,7 +141,13 @@ func (b *builder) subnets() {
 			continue
 		}
 		ids := strings.Join(full[z], ", ")
-		b.short("", z, ReasonNoAddresses, "no address is free in "+ids, b.subnetting.known.Truncate(quantum))
+		var since time.Time
+		for _, id := range full[z] {
+			if at := b.region.full[id]; at.After(since) {
+				since = at
+			}
+		}
+		b.short("", z, ReasonNoAddresses, "no address is free in "+ids, since)
 		b.say("no address is free in %s: add a larger %s of zone %s to subnets or %s", ids, kind, z, field)
 		free[z] = true
 	}

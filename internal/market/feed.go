@@ -33,9 +33,11 @@ type Options struct {
 	Prices, Stock, Subnets time.Duration
 	// Retry after an error; it doubles up to the regular interval. Five seconds.
 	Retry time.Duration
-	// Stale is the age after which an answer is ignored: half an hour, and half
-	// an hour after anyone last asked for it, it is no longer refreshed.
+	// Stale is the age after which an answer is ignored: half an hour.
 	Stale time.Duration
+	// Forget is how long after somebody last asked something is refreshed: half
+	// an hour.
+	Forget time.Duration
 	// Timeout of a round of calls: two minutes.
 	Timeout time.Duration
 }
@@ -46,6 +48,7 @@ func (o Options) withDefaults() Options {
 	o.Subnets = cmp.Or(o.Subnets, 10*time.Minute)
 	o.Retry = cmp.Or(o.Retry, 5*time.Second)
 	o.Stale = cmp.Or(o.Stale, 30*time.Minute)
+	o.Forget = cmp.Or(o.Forget, 30*time.Minute)
 	o.Timeout = cmp.Or(o.Timeout, 2*time.Minute)
 	return o
 }
@@ -60,7 +63,7 @@ type Feed struct {
 	mu      sync.Mutex
 	changed func(types.NamespacedName)
 	// ctx is that of Start, or nil before it.
-	ctx     context.Context //nolint:containedctx // Regions are started when they are first asked for, long after Start.
+	ctx     context.Context // Regions are started when they are first asked for, long after Start.
 	wg      sync.WaitGroup
 	regions map[Account]*region
 }
@@ -143,7 +146,7 @@ func (f *Feed) loop(ctx context.Context, a Account, r *region) {
 	for ctx.Err() == nil {
 		f.mu.Lock()
 		now := f.clock.Now()
-		r.forget(now, now.Add(-f.options.Stale))
+		r.forget(now, now.Add(-f.options.Forget))
 		w := r.wanted()
 		if len(r.wants) == 0 {
 			// It is made anew when somebody asks.

@@ -322,3 +322,48 @@ func TestThrottledIsNoFailure(t *testing.T) {
 		t.Errorf("\nReason: a call that others went before is just made a little later\ndone(...): %+v", j)
 	}
 }
+
+// TestQuiet proves that an answer does not change while the cloud says the same,
+// except for the time of the price.
+func TestQuiet(t *testing.T) {
+	r := newRegion()
+	o := offering(func(o *fleetv1alpha1.Offering) { o.Source.Subnets = []string{"vsw-a"} })
+	r.want(o, asker, start)
+	src := fullSource{}
+	refresh := func(now time.Time) fleetv1alpha1.OfferingMarket {
+		for _, j := range r.jobs() {
+			apply, err := j.ask(context.Background(), src, r.wanted())
+			j.done(now, err, Options{}.withDefaults())
+			if apply != nil {
+				apply(r, now)
+			}
+		}
+		m := r.answer(o, now, 30*time.Minute).Market
+		m.PricedAt = nil
+		return m
+	}
+	first := refresh(start)
+	if !first.Unavailable || len(first.Shortages) != 2 {
+		t.Fatalf("\nReason: the subnet is full and a type sold out\nanswer(...): %+v", first)
+	}
+	for i := range 30 {
+		if diff := cmp.Diff(first, refresh(start.Add(time.Duration(i)*7*time.Minute))); diff != "" {
+			t.Fatalf("\nReason: nothing has changed\nanswer(...): -first, +later:\n%s", diff)
+		}
+	}
+}
+
+// fullSource has a full subnet, and sells one type only.
+type fullSource struct{}
+
+func (fullSource) Prices(context.Context, Wanted) ([]Quote, error) {
+	return []Quote{{InstanceType: "big", Zone: "a", Hourly: 2}}, nil
+}
+
+func (fullSource) Stock(context.Context, Wanted) ([]Quote, error) {
+	return []Quote{{InstanceType: "small", Zone: "a"}, {InstanceType: "big", Zone: "a", Available: true}}, nil
+}
+
+func (fullSource) Subnets(context.Context, Wanted) ([]Subnet, error) {
+	return []Subnet{{ID: "vsw-a", VPC: "vpc-1", Zone: "a"}}, nil
+}

@@ -62,6 +62,8 @@ type region struct {
 	// stocked is when the first answer about stock came.
 	stocked time.Time
 	subnets map[string]Subnet
+	// full is since when subnets have had no free address.
+	full map[string]time.Time
 
 	pricing, stocking, subnetting *job
 }
@@ -74,6 +76,7 @@ func newRegion() *region {
 		prices:     make(map[machine]price),
 		stock:      make(map[machine]stock),
 		subnets:    make(map[string]Subnet),
+		full:       make(map[string]time.Time),
 		pricing:    &job{name: "prices", ask: askPrices, every: func(o Options) time.Duration { return o.Prices }},
 		stocking:   &job{name: "stock levels", ask: askStock, every: func(o Options) time.Duration { return o.Stock }},
 		subnetting: &job{name: "subnets", ask: askSubnets, every: func(o Options) time.Duration { return o.Subnets }},
@@ -260,11 +263,14 @@ func askSubnets(ctx context.Context, s Source, w Wanted) (applyFn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return func(r *region, _ time.Time) {
-		was := r.subnets
-		r.subnets = make(map[string]Subnet, len(l))
+	return func(r *region, now time.Time) {
+		was, full := r.subnets, r.full
+		r.subnets, r.full = make(map[string]Subnet, len(l)), make(map[string]time.Time)
 		for _, n := range l {
 			r.subnets[n.ID] = n
+			if n.Free <= 0 {
+				r.full[n.ID] = cmp.Or(full[n.ID], now)
+			}
 			if was[n.ID].Zone != n.Zone {
 				// Perhaps a zone that has not been priced.
 				r.pricing.due = time.Time{}

@@ -61,7 +61,7 @@ func emergency(ctx context.Context, r *run) (outcome, error) {
 	e, err := startStack(ctx, r, "burst", stack.Options{
 		Members: []stack.Member{tiny},
 		Parts: map[stack.Part]stack.PartOptions{
-			stack.Provider: {Args: []string{"--poll-in-progress=200ms", "--list-lag=500ms"}},
+			stack.Provider: {Args: stack.Hurried(stack.Provider)},
 		},
 	})
 	if err != nil {

@@ -76,7 +76,7 @@ func decision(ctx context.Context, r *run) (outcome, error) {
 		WithoutCloud: true, Members: []stack.Member{tiny, {Name: cloudName}},
 		Parts: map[stack.Part]stack.PartOptions{
 			// The cloud's clock runs sixty times as fast.
-			stack.Provider: {Args: []string{"--poll-in-progress=200ms", "--list-lag=500ms"}},
+			stack.Provider: {Args: stack.Hurried(stack.Provider)},
 		},
 	})
 	if err != nil {

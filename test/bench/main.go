@@ -69,6 +69,14 @@ var benchmarks = []benchmark{
 		name: "exact", unit: "share of scenarios in which the simulation agrees with kube-scheduler", run: exactness,
 		goal: fmt.Sprintf("all of at least %d scenarios agree", minScenarios),
 	},
+	{
+		name: "choice", unit: "as each case says", run: choices,
+		goal: fmt.Sprintf("1.00 in all of %d cases", choiceCases),
+	},
+	{
+		name: "planner", unit: "as each case says", run: plannerBench,
+		goal: "no higher cost than the rival, in less time, with all replicas placed; also when it may use no more nodes than the rival",
+	},
 }
 
 func main() {

@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	kerrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -87,7 +88,10 @@ func (p *pool) burstSays(within time.Duration, name, phase string, words ...stri
 // virtualAndWarm gives the pool's cluster virtual nodes and keeps it warm.
 func virtualAndWarm(c *platformv1alpha1.RegionPool) {
 	c.Spec.Elastic[0].Warm = true
-	c.Spec.Elastic[0].VirtualNodes = &platformv1alpha1.VirtualNodes{MaxPods: 50}
+	c.Spec.Elastic[0].VirtualNodes = &platformv1alpha1.VirtualNodes{
+		// So dear that machines are cheaper, also when they are not full.
+		MaxPods: 50, CPUHour: ptr.To(resource.MustParse("2")), MemoryGiBHour: ptr.To(resource.MustParse("1")),
+	}
 }
 
 // cool lets the pool's cluster go when it is empty.
@@ -139,6 +143,7 @@ func TestBurst(t *testing.T) {
 	p.home()
 	p.joined()
 	p.deploy("other", 2)
+	p.runs(soon, "other", 2, 0)
 	p.scale("web", burst)
 	p.runs(soon, "web", homeCPU-2, 0, stillPending)
 	p.consistently(3*time.Second, "nothing leaves home without a Burst", func(context.Context) error {

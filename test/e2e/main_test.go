@@ -92,8 +92,8 @@ func withStack(run func() int) (int, error) {
 	st, err := stack.Start(context.Background(), stack.Options{
 		Dir: dir, Members: home,
 		Parts: map[stack.Part]stack.PartOptions{
-			stack.Provider: {Args: []string{"--poll-in-progress=200ms", "--list-lag=500ms", "--debug"}},
-			stack.Fleet:    {Args: []string{"--debug"}},
+			stack.Provider: {Args: append(stack.Hurried(stack.Provider), "--debug")},
+			stack.Fleet:    {Args: []string{"--debug", "--shortage-avoid=3s"}},
 		},
 	}, progress.New(os.Stderr))
 	if err != nil {

@@ -62,7 +62,8 @@ type PlacementPolicyParameters struct {
 	// +optional
 	Companions []KindSelector `json:"companions,omitempty"`
 
-	// Tiers in the order in which they are filled.
+	// Tiers in the order in which they are filled. In mode Simulated the members
+	// are those whose Member names the pool, and the CapacityPlan has their tiers.
 	// +kubebuilder:validation:MinItems=1
 	Tiers []PlacementTier `json:"tiers"`
 }

@@ -112,12 +112,14 @@ type OfferingMarket struct {
 	// Name of the offering.
 	Name string `json:"name"`
 
-	// HourlyPrice of a node that the cloud asks now; absent if it is not known,
-	// or if what the cloud says is absurd.
+	// HourlyPrice of a node that the cloud asks now: of the first type, in the
+	// order in which they are tried, that is in stock, in the dearest of its
+	// zones. Absent if it is not known, or if what the cloud says is absurd.
 	// +optional
 	HourlyPrice *resource.Quantity `json:"hourlyPrice,omitempty"`
 
 	// PricedAt is when the price last changed or was confirmed, to ten minutes.
+	// A confirmation alone is written once an hour.
 	// +optional
 	PricedAt *metav1.Time `json:"pricedAt,omitempty"`
 

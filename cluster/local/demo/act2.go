@@ -18,12 +18,23 @@ const (
 	plentiful = 1000
 )
 
-// shelve sets how many machines of the pool's types the first cloud has.
+// shelve sets how many machines of each of the pool's types the first cloud has
+// in each zone.
 func (s *story) shelve(ctx context.Context, n int) error {
-	for _, t := range s.clouds[0].instanceTypes {
-		if err := s.cloud.SetStock(ctx, stock.Item{Key: stock.Key{Region: s.clouds[0].region, Type: t}, Count: n}); err != nil {
-			return fmt.Errorf("cannot set the stock of the cloud: %w", err)
+	first := s.clouds[0]
+	for _, t := range first.instanceTypes {
+		for _, spot := range []bool{false, true} {
+			if err := s.stock(ctx, stock.Key{Region: first.region, Type: t, Spot: spot}, n); err != nil {
+				return err
+			}
 		}
+	}
+	return nil
+}
+
+func (s *story) stock(ctx context.Context, k stock.Key, n int) error {
+	if err := s.cloud.SetStock(ctx, stock.Item{Key: k, Count: n}); err != nil {
+		return fmt.Errorf("cannot set the stock of the cloud: %w", err)
 	}
 	return nil
 }
@@ -34,13 +45,23 @@ func (s *story) sellOut(ctx context.Context) error {
 	first, second := s.clouds[0], s.clouds[1]
 	s.screen.say("The next campaign: %s needs %d replicas again. What nobody knows: %s has %s left.",
 		surging, surgeDemand, first.name, plural(lastMachines, "machine", "machines"))
-	if err := s.shelve(ctx, lastMachines); err != nil {
+	if err := s.shelve(ctx, 0); err != nil {
 		return err
 	}
-	if err := s.scale(ctx, surging, surgeDemand); err != nil {
+	last := stock.Key{Region: first.region, Zone: first.region + "-a", Type: first.instanceTypes[0]}
+	if err := s.stock(ctx, last, lastMachines); err != nil {
+		return err
+	}
+	if err := s.scale(ctx, ebbing, ebbingFrom); err != nil {
+		return err
+	}
+	if err := s.until(ctx, s.allReady); err != nil {
 		return err
 	}
 	at := time.Now()
+	if err := s.scale(ctx, surging, surgeDemand); err != nil {
+		return err
+	}
 	return s.until(ctx, func() (bool, string, error) {
 		if !s.calledBy(second, createCluster, at) {
 			return false, second.name + " to be called", s.readBooks(ctx)

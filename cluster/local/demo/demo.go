@@ -135,7 +135,7 @@ func Run(ctx context.Context, o Options) error {
 		Parts: map[stack.Part]stack.PartOptions{
 			// The cloud's clock runs sixty times as fast, so what is waited for
 			// in its time is waited for as much shorter.
-			stack.Provider: {Args: []string{"--poll-in-progress=200ms", "--list-lag=500ms"}},
+			stack.Provider: {Args: stack.Hurried(stack.Provider)},
 		},
 	}, progress.New(screen))
 	if err != nil {

@@ -53,7 +53,9 @@ func managedResources(ctx context.Context, c client.Client, namespace string) ([
 }
 
 // readClaim reads a claim from a file of examples/. Only the delays differ in
-// the demo, which cannot wait for minutes.
+// the demo, which cannot wait for minutes; no cluster is kept warm, since the
+// story is that nothing is rented in the end; and so few pods may be on virtual
+// nodes that machines are needed as well.
 func readClaim(path string) (*unstructured.Unstructured, error) {
 	objs, err := manifests.Read(path)
 	if err != nil {
@@ -66,6 +68,23 @@ func readClaim(path string) (*unstructured.Unstructured, error) {
 		for field, value := range delays {
 			if err := unstructured.SetNestedField(u.Object, value, "spec", "scaleDown", field); err != nil {
 				return nil, fmt.Errorf("cannot shorten the delays of %s: %w", path, err)
+			}
+		}
+		elastic, _, err := unstructured.NestedSlice(u.Object, "spec", "elastic")
+		if err != nil {
+			return nil, fmt.Errorf("cannot read the elastic clusters of %s: %w", path, err)
+		}
+		for _, e := range elastic {
+			if m, ok := e.(map[string]any); ok {
+				delete(m, "warm")
+				if v, ok := m["virtualNodes"].(map[string]any); ok {
+					v["maxPods"] = int64(virtualPods)
+				}
+			}
+		}
+		if len(elastic) > 0 {
+			if err := unstructured.SetNestedSlice(u.Object, elastic, "spec", "elastic"); err != nil {
+				return nil, fmt.Errorf("cannot change the elastic clusters of %s: %w", path, err)
 			}
 		}
 		return u, nil
@@ -98,6 +117,9 @@ func readBurst(path string, claim *unstructured.Unstructured) (*unstructured.Uns
 	}
 	return nil, fmt.Errorf("cannot find a Burst in %s", path)
 }
+
+// virtualPods may be on the virtual nodes of each cluster in the demo.
+const virtualPods = 8
 
 var delays = map[string]string{"stabilizationWindow": "3s", "nodeIdle": "3s", "clusterIdle": "5s"}
 

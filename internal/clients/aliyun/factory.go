@@ -191,7 +191,7 @@ func (r rpc) setPort(p string) { r.base.Port = p }
 
 // bound requests end with a context.
 type bound struct {
-	ctx  context.Context //nolint:containedctx // http.RoundTripper has no other way to get one, and it lives for one call.
+	ctx  context.Context // http.RoundTripper has no other way to get one; it lives for one call.
 	next http.RoundTripper
 }
 

@@ -18,6 +18,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"regionpool.io/provider-regionpool/apis/v1alpha1"
+	"regionpool.io/provider-regionpool/internal/clients/ack"
 	"regionpool.io/provider-regionpool/internal/clients/aliyun"
 	"regionpool.io/provider-regionpool/internal/clients/cloud"
 	"regionpool.io/provider-regionpool/test/cloudsim/faults"
@@ -365,5 +366,31 @@ func TestFactory(t *testing.T) {
 				t.Errorf("\nReason: the error names what to mend\nClient(...): %v", err)
 			}
 		})
+	}
+}
+
+// TestSharedBucket proves that calls to ACK and to the other products draw from
+// the same tokens.
+func TestSharedBucket(t *testing.T) {
+	s := simtest.Start(t, simtest.Options{})
+	raw := key(simtest.AccessKeyID, simtest.AccessKeySecret)
+	pc := spec(s.URL)
+	pc.RateLimit = &v1alpha1.RateLimit{QPS: 1, Burst: 1}
+	f := ack.NewFactory(clock.RealClock{})
+	clusters, err := f.Client(pc, raw, region)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := aliyun.NewFactory(clock.RealClock{}, f.Buckets()).Client(pc, raw, region)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := clusters.ListClusters(t.Context(), "rp-1"); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := c.Stock(ctx, false); !cloud.Is(err, cloud.Throttled) {
+		t.Errorf("\nReason: the token of this second is used up\nStock(...): %v", err)
 	}
 }

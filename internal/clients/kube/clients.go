@@ -11,10 +11,11 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/utils/clock"
 
 	"github.com/crossplane/crossplane-runtime/v2/pkg/errors"
+
+	"regionpool.io/provider-regionpool/internal/clients/karmada"
 )
 
 const (
@@ -77,24 +78,9 @@ func (c *Clients) For(kubeconfig []byte) (kubernetes.Interface, error) {
 // NewClient makes a client from a kubeconfig. It runs no programs and reads no
 // files that the kubeconfig names.
 func NewClient(kubeconfig []byte) (kubernetes.Interface, error) {
-	// The parser's errors may repeat what they could not parse.
-	api, err := clientcmd.Load(kubeconfig)
+	cfg, err := karmada.ParseKubeconfig(kubeconfig)
 	if err != nil {
-		return nil, errors.New("the kubeconfig cannot be read")
-	}
-	for _, a := range api.AuthInfos {
-		if a.Exec != nil || a.AuthProvider != nil || a.TokenFile != "" || a.ClientCertificate != "" || a.ClientKey != "" {
-			return nil, errors.New("the kubeconfig names a program or a file: it must hold the credentials itself")
-		}
-	}
-	for _, cl := range api.Clusters {
-		if cl.CertificateAuthority != "" {
-			return nil, errors.New("the kubeconfig names a file: it must hold the certificate authority itself")
-		}
-	}
-	cfg, err := clientcmd.NewDefaultClientConfig(*api, nil).ClientConfig()
-	if err != nil {
-		return nil, errors.New("the kubeconfig is incomplete")
+		return nil, err
 	}
 	cfg.Timeout, cfg.QPS, cfg.Burst = timeout, qps, burst
 	cfg.UserAgent = "provider-regionpool"

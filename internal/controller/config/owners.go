@@ -111,7 +111,7 @@ func describe(o client.Object) description {
 	if len(p) > 0 && !slices.Contains(p, xpv2.ManagementActionAll) && !slices.Contains(p, xpv2.ManagementActionDelete) {
 		// Whoever keeps us from deleting it wants it to outlive its resource, and
 		// what was made for it.
-		d.owner.ClusterID, d.owner.Leaks = "", ""
+		d.owner.ClusterID, d.owner.Leaks = "", v1alpha1.LeaksKeep
 	}
 	return d
 }

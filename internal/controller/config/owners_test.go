@@ -74,7 +74,7 @@ func TestOwners(t *testing.T) {
 				c.SetManagementPolicies(xpv2.ManagementPolicies{xpv2.ManagementActionObserve, xpv2.ManagementActionCreate})
 			}),
 			config: config(v1alpha1.ProviderConfigStatus{Regions: []string{"cn-shanghai"}, Owners: []v1alpha1.Owner{{UID: "uid-c", ClusterID: "c1", Leaks: "delete"}}}),
-			want:   want{writes: 1, status: v1alpha1.ProviderConfigStatus{Regions: []string{"cn-shanghai"}, Owners: []v1alpha1.Owner{{UID: "uid-c"}}}},
+			want:   want{writes: 1, status: v1alpha1.ProviderConfigStatus{Regions: []string{"cn-shanghai"}, Owners: []v1alpha1.Owner{{UID: "uid-c", Leaks: "keep"}}}},
 		},
 		"Pool": {
 			reason: "A pool has a region when it is observed",

@@ -74,10 +74,11 @@ type judge struct {
 }
 
 // ours reports whether a thing without a living owner was made by us, or for a
-// cluster of ours. Clusters of others are none of our business.
+// cluster of ours, and was not meant to outlive it. Clusters of others are none
+// of our business.
 func (j judge) ours(t Thing) bool {
 	if t.Owner != "" {
-		return true
+		return j.known[t.Owner].Leaks != v1alpha1.LeaksKeep
 	}
 	_, ok := j.byCluster[t.Cluster]
 	return ok

@@ -357,6 +357,16 @@ func TestUnknownOwner(t *testing.T) {
 	w.check("But another control plane may share the account, so it is not deleted.", n, w.live())
 }
 
+func TestKept(t *testing.T) {
+	w := newWorld(t)
+	w.ackCluster("uid-c", "uid-p", true)
+	w.known("aliyun", v1alpha1.Owner{UID: "uid-c", Leaks: v1alpha1.LeaksKeep}, v1alpha1.Owner{UID: "uid-p", Leaks: v1alpha1.LeaksKeep})
+	n := w.live()
+	w.pass(3 * time.Hour)
+	w.check("What is meant to outlive its resource is no leak.", map[string]int{}, w.leaks("aliyun"))
+	w.check("It is not touched.", n, w.live())
+}
+
 func TestOutages(t *testing.T) {
 	w := newWorld(t)
 	id := w.ackCluster("uid-c", "uid-p", true)
@@ -447,4 +457,69 @@ func TestTencent(t *testing.T) {
 		w.ok(err)
 		w.check("Nothing of kind "+string(k)+" is left.", 0, len(l))
 	}
+}
+
+// TestLeftBehind: the clusters are deleted as they should be, and the clouds
+// leave things behind that carry nothing but the clusters' ids.
+func TestLeftBehind(t *testing.T) {
+	w := newWorld(t)
+	ctx := context.Background()
+	id := w.ackCluster("uid-c", "uid-p", true)
+	foreign := w.ackCluster("", "", true)
+	for _, c := range []string{id, foreign} {
+		_, err := w.ACK.EnsureLoadBalancer(c, "svc", "default/web")
+		w.ok(err)
+		_, err = w.ACK.EnsureVolume(c, "pvc", "default/data", 20)
+		w.ok(err)
+	}
+	pc := &v1alpha1.ProviderConfigSpec{Type: v1alpha1.TypeTencentCloud, Endpoint: w.TencentURL, RateLimit: &v1alpha1.RateLimit{QPS: 1e6, Burst: 1e6}}
+	c, err := tke.NewFactory(clock.RealClock{}).Client(pc, fmt.Appendf(nil, `{"secretId":%q,"secretKey":%q}`, simtest.SecretID, simtest.SecretKey), guangzhou)
+	w.ok(err)
+	tid, err := c.CreateCluster(ctx, tke.ClusterInput{
+		Name: "rp-1", VPCID: "vpc-gz1", SubnetID: "subnet-gz1", ClusterCIDR: "172.16.0.0/16", ServiceCIDR: "172.19.0.0/20", MaxPodsPerNode: 64, Level: "L50",
+		Tags: map[string]string{v1alpha1.TagOwner: "uid-t", v1alpha1.TagLeaks: v1alpha1.LeaksDelete},
+	})
+	w.ok(err)
+	w.Step(15 * time.Minute)
+	_, err = w.TKE.EnsureLoadBalancer(tid, "svc", "default/web")
+	w.ok(err)
+	_, err = w.TKE.EnsureVolume(tid, "pvc", "default/data", 20)
+	w.ok(err)
+	w.known("aliyun", v1alpha1.Owner{UID: "uid-c", ClusterID: id, Leaks: v1alpha1.LeaksDelete}, v1alpha1.Owner{UID: "uid-p", Leaks: v1alpha1.LeaksDelete})
+	w.known("tencent", v1alpha1.Owner{UID: "uid-t", ClusterID: tid, Leaks: v1alpha1.LeaksDelete})
+
+	_, err = w.Admin.SetFault(ctx, faults.Rule{Kind: faults.LeaveBehind, Args: map[string]string{"kinds": "service-slb,data-disk,nat,nat-eip,eni,security-group,service-clb,cbs"}})
+	w.ok(err)
+	cl := w.Client(t)
+	for _, k := range []string{id, foreign} {
+		// The first try may meet dependencies that are still being detached.
+		if _, err := cl.DeleteCluster(&k, &cs.DeleteClusterRequest{}); err != nil {
+			w.Step(time.Minute)
+			_, err = cl.DeleteCluster(&k, &cs.DeleteClusterRequest{})
+			w.ok(err)
+		}
+	}
+	w.ok(c.DeleteCluster(ctx, tid))
+	w.Step(30 * time.Minute)
+	if w.live(ledger.Cluster) != 0 {
+		t.Fatalf("The clusters still exist")
+	}
+
+	w.pass(3 * interval)
+	got := w.leaks("aliyun")
+	w.check("A vanished cluster of ours leaks.", []int{0, 1, 1}, []int{got["Cluster"], got["LoadBalancer"], got["Disk"]})
+	got = w.leaks("tencent")
+	w.check("In both clouds.", []int{0, 1, 1}, []int{got["Cluster"], got["LoadBalancer"], got["Disk"]})
+	w.pass(3 * time.Hour)
+	w.check("It is all deleted.", map[string]int{}, w.leaks("aliyun"))
+	w.check("In both clouds.", map[string]int{}, w.leaks("tencent"))
+	for _, o := range w.Cloud.Ledger.Live(func(ledger.Object) bool { return true }) {
+		switch o.Kind {
+		case ledger.ServiceSLB, ledger.DataDisk, ledger.ServiceCLB, ledger.CBS, ledger.NAT, ledger.NATEIP, ledger.SecurityGroup, ledger.ENI:
+			if o.Cluster != foreign {
+				t.Errorf("\nReason: nothing of ours is left\n%s %s", o.Kind, o.ID)
+			}
+		}
+	}
+	w.check("What a cluster of somebody else left stays.", 2, w.live(ledger.ServiceSLB, ledger.DataDisk))
 }

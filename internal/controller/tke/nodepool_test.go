@@ -14,6 +14,7 @@ import (
 
 	"regionpool.io/provider-regionpool/apis/tke/v1alpha1"
 	elasticv1alpha1 "regionpool.io/provider-regionpool/apis/v1alpha1"
+	"regionpool.io/provider-regionpool/test/cloudsim/config"
 	"regionpool.io/provider-regionpool/test/cloudsim/faults"
 	"regionpool.io/provider-regionpool/test/cloudsim/ledger"
 	"regionpool.io/provider-regionpool/test/cloudsim/stock"
@@ -78,6 +79,46 @@ func TestGrowAndShrink(t *testing.T) {
 	w.until("none", w.has(0))
 	if n := w.ever(ledger.CVM); n != 4 {
 		t.Errorf("\nReason: no machine was bought twice\n%d machines", n)
+	}
+}
+
+func TestShrinkBlindly(t *testing.T) {
+	cases := map[string]struct {
+		reason    string
+		configure func(*config.Config)
+		// lose the status, and the process, once machines have been removed.
+		lose bool
+	}{
+		"Lag":  {reason: "What is read is ten seconds old.", configure: slow},
+		"Lost": {reason: "The status was lost with the process.", lose: true},
+		"Both": {reason: "Or all of it.", configure: slow, lose: true},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, tc.configure, newCluster(), newPool(4))
+			w.until("four", w.has(4))
+			for i, n := range w.nodes() {
+				w.run(string(rune('a'+i)), n)
+			}
+			w.protected["a"], w.protected["b"] = true, true
+			w.resize(2)
+			least, lost := 4, false
+			w.until("two", func() bool {
+				least = min(least, len(w.nodes()))
+				if tc.lose && !lost && len(w.calls("DeleteClusterInstances")) > 0 {
+					lost = true
+					cr := w.pool()
+					cr.Status = v1alpha1.NodePoolStatus{}
+					w.ok(w.host.Status().Update(context.Background(), cr))
+					w.start()
+				}
+				return w.has(2)()
+			})
+			w.passes(10)
+			if n := w.ever(ledger.CVM); least < 2 || n != 4 {
+				t.Errorf("\nReason: %s Not a node more is removed, nor bought again\n%d nodes at least, %d machines", tc.reason, least, n)
+			}
+		})
 	}
 }
 
@@ -268,4 +309,3 @@ func TestNeverReady(t *testing.T) {
 		t.Errorf("\nReason: the machine that never became a node goes, not the other\n%d machines", n)
 	}
 }
-

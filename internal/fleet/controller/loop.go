@@ -75,8 +75,11 @@ type Fleet struct {
 	kicked chan time.Time
 
 	// statusWritten says when the status of a plan was last written,
-	// reservationWritten that of a reservation, policyWritten when a policy was.
-	statusWritten, reservationWritten, policyWritten map[string]time.Time
+	// reservationWritten that of a reservation, policyWritten when a policy was,
+	// and policyRetry when one that could not be is tried again.
+	statusWritten, reservationWritten, policyWritten, policyRetry map[string]time.Time
+	// policySights has for what the policies of workloads were found right.
+	policySights map[string]policySight
 }
 
 // New returns a Fleet. An error says that no simulator could be made.
@@ -106,7 +109,8 @@ func New(o Options) (*Fleet, error) {
 		simulator:     sim,
 		trigger:       make(chan struct{}, 1),
 		kicked:        make(chan time.Time, 1),
-		statusWritten: map[string]time.Time{}, reservationWritten: map[string]time.Time{}, policyWritten: map[string]time.Time{},
+		statusWritten: map[string]time.Time{}, reservationWritten: map[string]time.Time{}, policyWritten: map[string]time.Time{}, policyRetry: map[string]time.Time{},
+		policySights: map[string]policySight{},
 	}, nil
 }
 

@@ -6,10 +6,12 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	policyv1alpha1 "github.com/karmada-io/karmada/pkg/apis/policy/v1alpha1"
 	"golang.org/x/sync/errgroup"
@@ -34,6 +36,9 @@ import (
 // there: Karmada renders a workload anew when a policy changes, and that
 // restarts its pods. For the same reason what a policy says of a member stays
 // while the workload has replicas there.
+
+// policyAgain is how soon a policy that could not be written is tried again.
+const policyAgain = 5 * time.Second
 
 // policyName of the policy for a workload. Names of objects are bounded.
 func policyName(kind, name string) string {
@@ -178,7 +183,7 @@ func rules(b binding, t *template, vs map[string][]scheduler.Virtual, have *poli
 		}
 	}
 	var out []policyv1alpha1.RuleWithCluster
-	for _, name := range sortedKeys(byName) {
+	for _, name := range slices.Sorted(maps.Keys(byName)) {
 		out = append(out, byName[name])
 	}
 	return out, nil
@@ -199,6 +204,27 @@ func generic(v any) any {
 		return err
 	}
 	return out
+}
+
+// A policySight is all that a policy was found to be right for. Comparing it with
+// what it should be takes a tenth of a millisecond, too much for each workload
+// in each round.
+type policySight struct {
+	version, pool, virtuals, assigned string
+	template                          *template
+}
+
+// assignedTo names the members with replicas of a binding on which it depends
+// what its policy should be.
+func assignedTo(b binding, p *policyv1alpha1.OverridePolicy, vs map[string][]scheduler.Virtual) string {
+	var out []string
+	for _, c := range b.spec.Clusters {
+		if c.Replicas > 0 && (b.spec.Resource.Kind == "Job" || len(vs[c.Name]) == 0 && ruleFor(p, c.Name) != nil) {
+			out = append(out, c.Name)
+		}
+	}
+	slices.Sort(out)
+	return strings.Join(out, " ")
 }
 
 func (f *Fleet) readPolicies(ctx context.Context) (map[string]*policyv1alpha1.OverridePolicy, error) {
@@ -232,9 +258,14 @@ func (f *Fleet) override(ctx context.Context, v *view, bs []binding) error {
 	if err != nil {
 		return err
 	}
-	pools := map[string]map[string][]scheduler.Virtual{}
+	pools, prints := map[string]map[string][]scheduler.Virtual{}, map[string]string{}
 	for _, p := range v.plans {
-		pools[p.plan.Name] = byMember(virtuals(p.merged))
+		vs := virtuals(p.merged)
+		raw, err := json.Marshal(vs)
+		if err != nil {
+			return fmt.Errorf("cannot encode the virtual offerings of %s: %w", p.plan.Name, err)
+		}
+		pools[p.plan.Name], prints[p.plan.Name] = byMember(vs), string(raw)
 	}
 	var g errgroup.Group
 	g.SetLimit(16)
@@ -244,7 +275,7 @@ func (f *Fleet) override(ctx context.Context, v *view, bs []binding) error {
 		defer mu.Unlock()
 		v.tolerate(b, p, vs)
 	}
-	needed := map[string]bool{}
+	needed, failed := map[string]bool{}, map[string]time.Time{}
 	for _, b := range bs {
 		ref := &b.spec.Resource
 		if ref.Namespace == "" {
@@ -261,6 +292,14 @@ func (f *Fleet) override(ctx context.Context, v *view, bs []binding) error {
 			// What it needs is not known.
 			continue
 		}
+		sight := policySight{template: t, pool: b.pool(), virtuals: prints[b.pool()], assigned: assignedTo(b, p, vs)}
+		if p != nil {
+			sight.version = p.ResourceVersion
+			if f.policySights[key] == sight {
+				tolerate(b, p, vs)
+				continue
+			}
+		}
 		want, err := rules(b, t, vs, p)
 		if err != nil {
 			return err
@@ -269,6 +308,12 @@ func (f *Fleet) override(ctx context.Context, v *view, bs []binding) error {
 			continue
 		}
 		if p != nil && len(want) > 0 && p.Labels[fleetv1alpha1.LabelPool] == b.pool() && sameRules(want, p.Spec.OverrideRules) {
+			f.policySights[key] = sight
+			tolerate(b, p, vs)
+			continue
+		}
+		if at := f.policyRetry[key]; at.After(v.now) {
+			v.readAgain = earlier(v.readAgain, at)
 			tolerate(b, p, vs)
 			continue
 		}
@@ -278,12 +323,16 @@ func (f *Fleet) override(ctx context.Context, v *view, bs []binding) error {
 			defer mu.Unlock()
 			if err != nil {
 				f.Log.Info("Cannot write override policy", "policy", key, "reason", err.Error())
-				again := retryAfter
-				if apierrors.IsAlreadyExists(err) {
+				// A round waits for the write, so it is not tried in each.
+				again := policyAgain
+				switch {
+				case apierrors.IsConflict(err):
+					again = retryAfter
+				case apierrors.IsAlreadyExists(err):
 					// Somebody else's policy has the name.
 					again = readAgain
 				}
-				v.readAgain = earlier(v.readAgain, v.now.Add(again))
+				failed[key] = v.now.Add(again)
 				now = p
 			}
 			delete(f.policies.written, key)
@@ -296,6 +345,12 @@ func (f *Fleet) override(ctx context.Context, v *view, bs []binding) error {
 		})
 	}
 	_ = g.Wait()
+	maps.DeleteFunc(f.policyRetry, func(_ string, at time.Time) bool { return !at.After(v.now) })
+	for key, at := range failed {
+		f.policyRetry[key] = at
+		v.readAgain = earlier(v.readAgain, at)
+	}
+	maps.DeleteFunc(f.policySights, func(key string, _ policySight) bool { return !needed[key] })
 	for key := range f.policies.written {
 		if !needed[key] {
 			delete(f.policies.written, key)
@@ -372,13 +427,4 @@ func (f *Fleet) dropPolicies(ctx context.Context, v *view, have map[string]*poli
 		}
 	}
 	return nil
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	out := make([]string, 0, len(m))
-	for k := range m {
-		out = append(out, k)
-	}
-	slices.Sort(out)
-	return out
 }

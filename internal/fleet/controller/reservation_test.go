@@ -207,6 +207,16 @@ func TestReservationBrings(t *testing.T) {
 	if vs := v.input.Pools[0].Virtual; len(vs) != 1 || vs[0].Member != "tke" {
 		t.Errorf("And what it offers: got %v", vs)
 	}
+	for ended, want := range map[bool]bool{false: false, true: true} {
+		x := &reservation{CapacityReservation: r}
+		if ended {
+			x.ended = "over"
+		}
+		of := &poolPlan{plan: capacityPlan(), reservations: []*reservation{x}}
+		if got := of.over("tke"); got != want || of.over("ack") {
+			t.Errorf("When it has ended its members drain, and only those: want %t, got %t", want, got)
+		}
+	}
 	p := &fleetv1alpha1.CapacityPlan{}
 	if err := f.Client.Get(t.Context(), client.ObjectKey{Name: "pool"}, p); err != nil {
 		t.Fatal(err)

@@ -51,6 +51,13 @@ type poolPlan struct {
 	reservations []*reservation
 }
 
+// over reports whether a member was brought by reservations that have ended.
+func (p *poolPlan) over(name string) bool {
+	is := func(m fleetv1alpha1.PlanMember) bool { return m.Name == name }
+	return !slices.ContainsFunc(p.plan.Spec.Members, is) &&
+		!slices.ContainsFunc(p.reservations, func(r *reservation) bool { return r.ended == "" && slices.ContainsFunc(r.Spec.Members, is) })
+}
+
 // view reads the world.
 func (f *Fleet) view(ctx context.Context) (*view, error) {
 	v := &view{
@@ -90,7 +97,7 @@ func (f *Fleet) view(ctx context.Context) (*view, error) {
 				assigned[c.Name] += c.Replicas
 			}
 		}
-		pool, cs, ok := f.pool(v, p.merged, assigned)
+		pool, cs, ok := f.pool(v, p, assigned)
 		if !ok {
 			v.unsettled, v.unsure[p.plan.Name] = true, true
 			return true
@@ -214,7 +221,8 @@ func (f *Fleet) readClusters(ctx context.Context, v *view, bs []binding) error {
 
 // pool translates a plan for a round. It is not ok if it is not known yet what
 // a member has.
-func (f *Fleet) pool(v *view, p *fleetv1alpha1.CapacityPlan, assigned map[string]int32) (scheduler.Pool, []*cluster, bool) {
+func (f *Fleet) pool(v *view, of *poolPlan, assigned map[string]int32) (scheduler.Pool, []*cluster, bool) {
+	p := of.merged
 	out := scheduler.Pool{
 		Name: p.Name, StabilizationWindow: p.Spec.ScaleDown.StabilizationWindow.Duration, HeadroomPercent: p.Spec.ScaleDown.HeadroomPercent,
 		Virtual: virtuals(p),
@@ -229,6 +237,9 @@ func (f *Fleet) pool(v *view, p *fleetv1alpha1.CapacityPlan, assigned map[string
 		}
 		m := scheduler.Member{Name: pm.Name, Tier: pm.Tier, Elastic: pm.Elastic}
 		f.observe(&m, c, assigned[pm.Name])
+		if m.State == scheduler.Serving && of.over(pm.Name) {
+			m.State, m.Reason = scheduler.Draining, "the reservation that brought it has ended"
+		}
 		for _, o := range p.Spec.Offerings {
 			if o.Member == pm.Name && o.Virtual == nil {
 				m.Price = max(m.Price, o.HourlyPrice.AsApproximateFloat64()/max(1, o.Allocatable.Cpu().AsApproximateFloat64()))

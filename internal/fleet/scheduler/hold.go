@@ -173,13 +173,34 @@ func (r *round) fillHeld(w *work, n int32) (int32, error) {
 		h.release()
 	}
 	before := w.inCloud()
-	placed, err := r.fill(w, n, func(*member) bool { return true }, w.target)
+	placed, err := r.fillPreferred(w, n)
 	if err != nil {
 		return placed, err
 	}
 	w.use(w.inCloud() - before)
 	for _, h := range w.holds {
 		if err := r.bookHold(h); err != nil {
+			return placed, err
+		}
+	}
+	return placed, nil
+}
+
+// fillPreferred fills the members at home, those that the reservations of a
+// binding prefer, and then all others.
+func (r *round) fillPreferred(w *work, n int32) (int32, error) {
+	steps := []func(*member) bool{func(m *member) bool { return !m.Elastic }}
+	for _, h := range w.holds {
+		for _, name := range h.Prefer {
+			steps = append(steps, func(m *member) bool { return m.Elastic && m.Name == name })
+		}
+	}
+	steps = append(steps, func(*member) bool { return true })
+	placed := int32(0)
+	for _, may := range steps {
+		got, err := r.fill(w, n-placed, may, w.target)
+		placed += got
+		if err != nil || placed == n {
 			return placed, err
 		}
 	}

@@ -112,6 +112,17 @@ func TestHolds(t *testing.T) {
 			},
 			want: want{Targets: map[string]targetsOf{"default/web": {}, "default/big": {"ack": 1}}, Held: targetsOf{"burst": 2}, Missing: targetsOf{}},
 		},
+		"Preferred": {
+			reason: "A target fills the member that its reservation prefers, though it is dearer, but home first.",
+			build: func(w *tester) {
+				home(w, 1)
+				cloud(w, 2)
+				w.member("tke", 2, nodes(1, "t", "8")...)
+				w.hold("burst", 3, w.binding("web", 5, "3", nil))
+				w.in.Pools[0].Holds[0].Prefer = []string{"tke"}
+			},
+			want: want{Targets: map[string]targetsOf{"default/web": {"idc-a": 2, "tke": 2, "ack": 1}}, Held: targetsOf{"burst": 0}, Missing: targetsOf{}},
+		},
 		"NotOnVirtual": {
 			reason: "Virtual nodes hold nothing: they are always there.",
 			build: func(w *tester) {

@@ -1,11 +1,13 @@
 package scheduler
 
 import (
+	"cmp"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 )
 
@@ -104,7 +106,7 @@ func TestReturnHome(t *testing.T) {
 		{Targets: targetsOf{"idc-a": 2, "ack": 3}, Next: 10 * time.Minute},
 		{Targets: targetsOf{"idc-a": 3, "ack": 2}, Next: 10 * time.Minute},
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := gocmp.Diff(want, got); diff != "" {
 		t.Errorf("Replicas return make before break: -want, +got:\n%s", diff)
 	}
 }
@@ -173,7 +175,7 @@ func TestReturnHomeGrowth(t *testing.T) {
 				l.Home = w.in.Bindings[0].Assigned["idc-a"]
 				got = append(got, l)
 			}
-			if diff := cmp.Diff(tc.looks, got); diff != "" {
+			if diff := gocmp.Diff(tc.looks, got); diff != "" {
 				t.Errorf("\nReason: %s\n-want, +got:\n%s", tc.reason, diff)
 			}
 		})
@@ -191,7 +193,7 @@ func TestReturnHomeHeadroom(t *testing.T) {
 	b.State = State{RoomSince: &since, Room: 8}
 	w.in.Settings.StepPercent = 100
 	got := assigned(w.round().Decisions[0])
-	if diff := cmp.Diff(targetsOf{"idc-a": 5, "ack": 8}, got); diff != "" {
+	if diff := gocmp.Diff(targetsOf{"idc-a": 5, "ack": 8}, got); diff != "" {
 		t.Errorf("Half of 32 CPU stay free, so 5 replicas of 3 CPU return: -want, +got:\n%s", diff)
 	}
 }
@@ -206,7 +208,7 @@ func TestUndo(t *testing.T) {
 	since := epoch.Add(-11 * time.Minute)
 	b.State = State{ExcessSince: &since}
 	out := w.round()
-	if diff := cmp.Diff(targetsOf{"ack": 4}, assigned(out.Decisions[0])); diff != "" {
+	if diff := gocmp.Diff(targetsOf{"ack": 4}, assigned(out.Decisions[0])); diff != "" {
 		t.Errorf("Substitutes that do not become Ready go, and the others stay: -want, +got:\n%s", diff)
 	}
 	if nb := out.Decisions[0].State.NotBefore; nb == nil || !nb.Equal(epoch.Add(10*time.Minute)) {
@@ -229,7 +231,7 @@ func TestSquareWave(t *testing.T) {
 			w.run("idc-a", "neighbour", "8", 4, true)
 		}
 		out := w.round()
-		if diff := cmp.Diff(targetsOf{"ack": 4}, assigned(out.Decisions[0])); diff != "" {
+		if diff := gocmp.Diff(targetsOf{"ack": 4}, assigned(out.Decisions[0])); diff != "" {
 			t.Fatalf("Minute %d: room for 4 minutes is not room for 5: -want, +got:\n%s", i, diff)
 		}
 		w.in.Bindings[0].State = out.Decisions[0].State
@@ -304,7 +306,8 @@ func TestRandomRounds(t *testing.T) {
 }
 
 // applyKeepingReady applies decisions; like a ReplicaSet, a member takes pods
-// that are not Ready first.
+// that are not Ready first, and of those that are alike the ones on virtual
+// nodes.
 func (w *tester) applyKeepingReady(out Output) {
 	for m := range w.pods {
 		var ready, others []*corev1.Pod
@@ -315,6 +318,11 @@ func (w *tester) applyKeepingReady(out Output) {
 				others = append(others, p)
 			}
 		}
+		cheap := func(a, b *corev1.Pod) int {
+			return cmp.Compare(len(a.Annotations), len(b.Annotations))
+		}
+		slices.SortStableFunc(ready, cheap)
+		slices.SortStableFunc(others, cheap)
 		w.pods[m] = append(ready, others...)
 	}
 	// First what goes, then what comes.

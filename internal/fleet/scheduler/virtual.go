@@ -224,6 +224,10 @@ func (r *round) toNodes(w *work) error {
 			// would keep them.
 			continue
 		}
+		if v := r.virtual(w, m); v.ready < v.total {
+			// Cutting one that is not Ready could as well take its substitute.
+			continue
+		}
 		// Those that go home soon need not move twice.
 		stay := min(n, home)
 		home -= stay

@@ -1,6 +1,9 @@
 package scheduler
 
 import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -203,6 +206,17 @@ func TestVirtual(t *testing.T) {
 			},
 			want: want{Targets: targetsOf{"ack": 2}, Virtual: targetsOf{"ack": 2}, OnVirtual: targetsOf{"ack-virtual": 2}},
 		},
+		"NotReady": {
+			reason: "While some on virtual nodes are not Ready none moves: the member could delete the substitutes instead.",
+			build: func(w *tester) {
+				w.member("ack", 1, nodes(4, "c", "8")...)
+				w.virtual("ack")
+				w.binding("web", 2, "3", targetsOf{"ack": 2}, tolerates("ack"))
+				w.onVirtual("ack", "web", "3", 1, true)
+				w.onVirtual("ack", "web", "3", 1, false)
+			},
+			want: want{Targets: targetsOf{"ack": 2}, Virtual: targetsOf{"ack": 2}, OnVirtual: targetsOf{"ack-virtual": 2}},
+		},
 		"NeverMoves": {
 			reason: "The offering says that replicas stay.",
 			build: func(w *tester) {
@@ -313,6 +327,89 @@ func TestToNodes(t *testing.T) {
 	d = w.round().Decisions[0]
 	if d.Changed {
 		t.Errorf("It is not tried again at once: got %v", assigned(d))
+	}
+}
+
+// TestRandomVirtual: whatever comes, with nodes that come and go, grants, holds
+// and moves, no Ready replica that is wanted is lost.
+func TestRandomVirtual(t *testing.T) {
+	moved := 0
+	for seed := range uint64(20) {
+		r := rand.New(rand.NewPCG(seed, 7))
+		w := newTester(t)
+		w.in.Pools[0].StabilizationWindow = 10 * time.Minute
+		w.member("idc-a", 0, nodes(1, "a", "8")...)
+		w.member("ack", 1, nodes(3, "c", "8")...)
+		w.virtual("ack")
+		all := w.nodes["ack"]
+		for _, n := range []string{"x", "y"} {
+			w.binding(n, int32(r.IntN(8)), "3", nil, tolerates("ack"))
+		}
+		for step := range 60 {
+			w.in.Now = w.in.Now.Add(time.Duration(r.IntN(90)) * time.Second)
+			if r.IntN(4) == 0 {
+				w.in.Bindings[r.IntN(2)].Replicas = int32(r.IntN(9))
+			}
+			w.in.Pools[0].Holds = nil
+			if r.IntN(2) == 0 {
+				w.hold("burst", int32(r.IntN(3)), &w.in.Bindings[r.IntN(2)])
+			}
+			if step%10 == 0 {
+				// Nodes that have pods stay.
+				n := r.IntN(4)
+				w.nodes["ack"] = slices.DeleteFunc(slices.Clone(all), func(x *corev1.Node) bool {
+					used := slices.ContainsFunc(w.pods["ack"], func(p *corev1.Pod) bool { return p.Spec.NodeName == x.Name })
+					return !used && x.Name != "ack-vk" && x.Name >= fmt.Sprintf("c-%d", n)
+				})
+			}
+			before := map[string]int32{}
+			for _, list := range w.pods {
+				for _, p := range list {
+					if r.IntN(2) == 0 {
+						p.Status = readyStatus
+					}
+					if p.Spec.NodeName == "ack-vk" {
+						p.Annotations = map[string]string{corev1.PodDeletionCost: DeletionCost}
+					}
+					if len(p.Status.Conditions) > 0 {
+						before[p.Labels["app"]]++
+					}
+				}
+			}
+			out := w.round()
+			for i := range out.Decisions {
+				d := &out.Decisions[i]
+				if d.State.ToNodes {
+					moved++
+				}
+				for j := range w.in.Bindings {
+					if w.in.Bindings[j].ID == d.Binding && r.IntN(2) == 0 {
+						d.Grant(&w.in.Bindings[j], "ack", int32(r.IntN(4)))
+					}
+				}
+			}
+			w.applyKeepingReady(out)
+			after := map[string]int32{}
+			for _, list := range w.pods {
+				for _, p := range list {
+					if len(p.Status.Conditions) > 0 {
+						after[p.Labels["app"]]++
+					}
+				}
+			}
+			for _, b := range w.in.Bindings {
+				n := b.Workload.Name
+				if floor := min(b.Replicas, before[n]); after[n] < floor {
+					t.Fatalf("Seed %d, step %d: %d of %s are Ready, %d were and %d are wanted", seed, step, after[n], n, before[n], b.Replicas)
+				}
+				if sum := total(b.Assigned); sum > 2*b.Replicas+8 {
+					t.Fatalf("Seed %d, step %d: %d of %s are assigned, %d are wanted", seed, step, sum, n, b.Replicas)
+				}
+			}
+		}
+	}
+	if moved == 0 {
+		t.Error("Replicas moved to nodes: got none")
 	}
 }
 

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"slices"
+	"strings"
 
 	kerrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -18,6 +19,9 @@ import (
 	"regionpool.io/provider-regionpool/internal/controller/lifecycle"
 )
 
+// notYet begins the text of a deletion that the cloud refuses for now.
+const notYet = "The cloud does not delete the cluster yet: "
+
 // Delete the cluster, one step at each call, in this order: its Members leave
 // the federation, load balancers and volumes are given back, its node pools go,
 // deletion protection is off, the cluster goes. Observe finds out that it is
@@ -26,7 +30,6 @@ func (e *external) Delete(ctx context.Context, cr elastic.Cluster) (managed.Exte
 	s, unseen := e.observed, ""
 	if s == nil && cr.GetCondition(lifecycle.TypeDeletionBlocked).Reason == lifecycle.ReasonRemains {
 		// Observe has said what is left of it.
-		e.Pace.After(cr, e.PollInProgress)
 		return managed.ExternalDelete{}, nil
 	}
 	if s == nil {
@@ -72,7 +75,9 @@ func (e *external) delete(ctx context.Context, cr elastic.Cluster, s *State) err
 		cr.SetConditions(lifecycle.DeletionBlocked(lifecycle.ReasonWaiting, wait))
 		return nil
 	}
-	e.inventory(ctx, cr, s)
+	if was := cr.GetCondition(lifecycle.TypeDeletionBlocked); !strings.HasPrefix(was.Message, notYet) {
+		e.inventory(ctx, cr, s)
+	}
 
 	task, err := e.cloud.Delete(ctx, s.ID)
 	switch {
@@ -89,7 +94,7 @@ func (e *external) delete(ctx context.Context, cr elastic.Cluster, s *State) err
 	case cloud.Is(err, cloud.WrongState):
 		// It is being built, or load balancers and network interfaces are still
 		// detaching.
-		cr.SetConditions(lifecycle.DeletionBlocked(lifecycle.ReasonWaiting, "The cloud does not delete the cluster yet: "+err.Error()))
+		cr.SetConditions(lifecycle.DeletionBlocked(lifecycle.ReasonWaiting, notYet+err.Error()))
 		return nil
 	case cloud.Is(err, cloud.Protected):
 		return e.unprotect(ctx, cr, s)
@@ -207,7 +212,8 @@ func (e *external) remains(ctx context.Context, cr elastic.Cluster, id string) (
 		return false, nil
 	}
 	cr.SetConditions(lifecycle.DeletionBlocked(lifecycle.ReasonRemains, "The cluster is gone: waiting until the cloud has taken back what it made for it (status.atProvider.leftovers)"))
-	e.Pace.After(cr, e.PollInProgress)
+	// It takes minutes, and many calls to find out.
+	e.Pace.After(cr, 3*e.PollInProgress)
 	return true, nil
 }
 

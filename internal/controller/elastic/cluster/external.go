@@ -234,6 +234,8 @@ func (e *external) Update(ctx context.Context, cr elastic.Cluster) (managed.Exte
 	}
 	if err == nil {
 		cr.GetObservation().Operation = e.NewOperation("Modify", task)
+		// Without a task nothing tells when it is done, and there may be more to do.
+		e.Pace.After(cr, e.PollInProgress)
 	}
 	return managed.ExternalUpdate{}, e.Holds.Note(cr.GetUID(), elastic.HoldKey(cr, "update"), errors.Wrap(err, "cannot change the cluster"))
 }

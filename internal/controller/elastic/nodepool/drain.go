@@ -103,6 +103,7 @@ func (e *external) shrink(ctx context.Context, cr elastic.NodePool, excess int32
 		for _, m := range chosen {
 			at.Draining = append(at.Draining, v1alpha1.NodeDrain{Node: m.name(), InstanceID: m.ID, StartedAt: metav1.NewTime(e.Clock.Now())})
 		}
+		e.retry(cr, missing-len(chosen))
 	}
 	slices.SortFunc(at.Draining, func(a, b v1alpha1.NodeDrain) int { return strings.Compare(a.Node, b.Node) })
 
@@ -145,10 +146,7 @@ func (e *external) settle(cr elastic.NodePool, machines []machine, excess int32)
 		}
 	}
 
-	timeout := defaultDrainTimeout
-	if t := cr.GetSizing().DrainTimeout; t != nil {
-		timeout = t.Duration
-	}
+	timeout := drainTimeout(cr)
 	now := e.Clock.Now()
 	for i := range at.Draining {
 		d := &at.Draining[i]
@@ -157,10 +155,7 @@ func (e *external) settle(cr elastic.NodePool, machines []machine, excess int32)
 		case meta.WasDeleted(cr), e.isNoticed(d.Node):
 			// The node goes in any case, so there is no other to try instead.
 			d.BlockedBy = strings.TrimPrefix(d.BlockedBy, gaveUp)
-		case over && strings.HasPrefix(d.BlockedBy, gaveUp):
-			// Long enough in use: another try.
-			d.StartedAt, d.BlockedBy = metav1.NewTime(now), ""
-		case over:
+		case over && !strings.HasPrefix(d.BlockedBy, gaveUp):
 			d.StartedAt, d.BlockedBy = metav1.NewTime(now), gaveUp+cmp.Or(d.BlockedBy, "pods do not end")
 		}
 	}
@@ -183,6 +178,32 @@ func (e *external) settle(cr elastic.NodePool, machines []machine, excess int32)
 	for _, drop := range byStart[:surplus] {
 		at.Draining = slices.DeleteFunc(at.Draining, func(d v1alpha1.NodeDrain) bool { return d.InstanceID == drop.InstanceID })
 	}
+}
+
+// retry drains that were given up and whose nodes have been in use for long
+// enough, the oldest first: there are no others left to try.
+func (e *external) retry(cr elastic.NodePool, n int) {
+	at, now := cr.GetObservation(), e.Clock.Now()
+	for ; n > 0; n-- {
+		oldest := -1
+		for i, d := range at.Draining {
+			rested := strings.HasPrefix(d.BlockedBy, gaveUp) && now.Sub(d.StartedAt.Time) > drainTimeout(cr)
+			if rested && (oldest < 0 || d.StartedAt.Time.Before(at.Draining[oldest].StartedAt.Time)) {
+				oldest = i
+			}
+		}
+		if oldest < 0 {
+			return
+		}
+		at.Draining[oldest].StartedAt, at.Draining[oldest].BlockedBy = metav1.NewTime(now), ""
+	}
+}
+
+func drainTimeout(cr elastic.NodePool) time.Duration {
+	if t := cr.GetSizing().DrainTimeout; t != nil {
+		return t.Duration
+	}
+	return defaultDrainTimeout
 }
 
 func (e *external) isNoticed(node string) bool {

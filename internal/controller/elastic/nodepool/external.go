@@ -45,6 +45,8 @@ type external struct {
 	// answered says that nodes is what the cluster's API server said.
 	answered bool
 	taskErr  *cloud.Error
+	// unheard is why the cloud could not be asked for shortages.
+	unheard  error
 	deletion elastic.Deletion
 }
 
@@ -114,9 +116,7 @@ func (e *external) observe(ctx context.Context, cr elastic.NodePool) (managed.Ex
 			return managed.ExternalObservation{}, err
 		}
 	}
-	if err := e.see(ctx, cr, s); err != nil {
-		return managed.ExternalObservation{}, err
-	}
+	e.see(ctx, cr, s)
 	if meta.WasDeleted(cr) {
 		return elastic.Waiting, nil
 	}
@@ -168,7 +168,7 @@ func (e *external) phase() elastic.Phase {
 }
 
 // see writes down what the cloud and the cluster say.
-func (e *external) see(ctx context.Context, cr elastic.NodePool, s *State) error {
+func (e *external) see(ctx context.Context, cr elastic.NodePool, s *State) {
 	at := cr.GetObservation()
 	op := elastic.Operation(cr, at.ID, s.ID, at.Operation)
 	at.ID, at.ClusterID, at.State = s.ID, e.clusterID(cr), s.Word
@@ -184,9 +184,7 @@ func (e *external) see(ctx context.Context, cr elastic.NodePool, s *State) error
 	} else {
 		e.look(ctx, cr, s)
 	}
-	if err := e.account(ctx, cr, s); err != nil {
-		return err
-	}
+	e.account(ctx, cr, s)
 
 	switch {
 	case settled(cr) && cr.GetCondition(v1alpha1.TypeCapacityAvailable).Status == corev1.ConditionFalse:
@@ -196,7 +194,6 @@ func (e *external) see(ctx context.Context, cr elastic.NodePool, s *State) error
 		// Notices that a machine will be taken back are minutes long.
 		e.Pace.After(cr, 4*e.PollInProgress)
 	}
-	return nil
 }
 
 // look into the cluster for the pool's nodes. If it does not answer the last
@@ -349,6 +346,8 @@ func (e *external) Update(ctx context.Context, cr elastic.NodePool) (managed.Ext
 			onItsWay(cr, ordered)
 		}
 		cr.GetObservation().Operation = e.NewOperation(kind, task)
+		// Without a task nothing tells when it is done, and there may be more to do.
+		e.Pace.After(cr, e.PollInProgress)
 	default:
 		e.refused(cr, err)
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/crossplane/crossplane-runtime/v2/pkg/meta"
 	"github.com/crossplane/crossplane-runtime/v2/pkg/reconciler/managed"
 	"github.com/crossplane/crossplane-runtime/v2/pkg/resource"
+	xpv2 "github.com/crossplane/crossplane/apis/v2/core/v2"
 
 	federationv1alpha1 "regionpool.io/provider-regionpool/apis/federation/v1alpha1"
 	"regionpool.io/provider-regionpool/apis/v1alpha1"
@@ -151,6 +152,10 @@ func settled(mg resource.Managed) bool {
 	if at.ID == "" || at.Operation != nil || len(at.Draining) > 0 || at.Desired != at.Wanted {
 		// A pool that waits for its cluster is woken by a watch.
 		return at.ID == "" && meta.GetExternalName(cr) == "" && meta.GetExternalCreatePending(cr).IsZero()
+	}
+	if cr.GetCondition(xpv2.TypeReady).Reason == xpv2.ReasonCreating {
+		// A cloud without tasks is asked until the pool can be used.
+		return false
 	}
 	if cr.GetCondition(v1alpha1.TypeCapacityAvailable).Status == corev1.ConditionFalse {
 		return true

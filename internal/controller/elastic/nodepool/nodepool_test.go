@@ -440,6 +440,16 @@ func TestUpdate(t *testing.T) {
 			member: member("b", node(1), node(2, releasing), pod("app", "b", 2)),
 			want:   want{calls: []string{"Remove [i-1]"}, draining: map[string]bool{"n1": false, "n2": true}, cordoned: []string{"n1"}},
 		},
+		"GaveUpWaits": {
+			reason: "One that was given up is not tried again while there is another to try.", cr: nodePool(named, draining("2", gaveUp+"pods", time.Hour)), plan: plan(1), have: 2, api: &fakeDriver{},
+			member: member("b", node(1), node(2), pod("app", "b", 2)),
+			want:   want{calls: []string{"Remove [i-1]"}, draining: map[string]bool{"n1": false, "n2": true}, cordoned: []string{"n1"}},
+		},
+		"GaveUpRetry": {
+			reason: "If there is none it is, after a rest.", cr: nodePool(named, draining("1", gaveUp+"pods", time.Minute), draining("2", gaveUp+"pods", time.Hour)), plan: plan(1), have: 2, api: &fakeDriver{},
+			member: member("b", node(1), node(2), pod("app", "b", 2)),
+			want:   want{draining: map[string]bool{"n1": true, "n2": true}, cordoned: []string{"n2"}},
+		},
 		"FewerExcess": {
 			reason: "If more are wanted again the last that was started is kept.", cr: nodePool(named, draining("1", "", 2*time.Minute), draining("2", "", time.Minute)), plan: plan(2), have: 3, api: &fakeDriver{},
 			member: member("", node(1, releasing), node(2, releasing), node(3), pod("app", "a", 1)),

@@ -10,7 +10,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/crossplane/crossplane-runtime/v2/pkg/errors"
 	"github.com/crossplane/crossplane-runtime/v2/pkg/meta"
 	xpv2 "github.com/crossplane/crossplane/apis/v2/core/v2"
 
@@ -42,6 +41,14 @@ type lack struct {
 	reason  xpv2.ConditionReason
 	message string
 	short   *v1alpha1.Shortage
+}
+
+// key to sort by. What cannot be had comes before other failures.
+func (l *lack) key() string {
+	if l.short == nil {
+		return "~" + l.message
+	}
+	return l.short.Reason + " " + l.short.InstanceType + " " + l.short.Zone
 }
 
 // lackOf machines that an error of the cloud tells of.
@@ -83,7 +90,7 @@ func (e *external) where(cr elastic.NodePool, msg string, sh v1alpha1.Shortage) 
 // does not have, and what it will take back. That it does not have them is no
 // error of the call that ordered them: the task fails, or an activity of the
 // scaling group does, or nothing comes.
-func (e *external) account(ctx context.Context, cr elastic.NodePool, s *State) error {
+func (e *external) account(ctx context.Context, cr elastic.NodePool, s *State) {
 	at := cr.GetObservation()
 	missing := min(s.Desired, at.Wanted) - s.there()
 
@@ -92,13 +99,9 @@ func (e *external) account(ctx context.Context, cr elastic.NodePool, s *State) e
 		lacks = append(lacks, *e.lackOf(cr, e.taskErr))
 	}
 	if missing > 0 && !meta.WasDeleted(cr) {
+		// No answer is no news: the pool can be scaled without it.
 		list, err := e.cloud.Shortages(ctx, s, e.since(cr))
-		if err != nil {
-			return errors.Wrap(err, "cannot ask the scaling group for what it could not start")
-		}
-		slices.SortStableFunc(list, func(a, b v1alpha1.Shortage) int {
-			return strings.Compare(a.InstanceType+" "+a.Zone, b.InstanceType+" "+b.Zone)
-		})
+		e.unheard = err
 		for i := range list {
 			l := lack{reason: reasonFailed, message: e.where(cr, list[i].Message, list[i])}
 			switch list[i].Reason {
@@ -118,6 +121,9 @@ func (e *external) account(ctx context.Context, cr elastic.NodePool, s *State) e
 		}
 	}
 
+	// The condition has the first, which should not be another one each time.
+	slices.SortStableFunc(lacks, func(a, b lack) int { return strings.Compare(a.key(), b.key()) })
+
 	if c := e.capacity(cr, s, lacks); c != nil {
 		cr.SetConditions(*c)
 	}
@@ -126,7 +132,6 @@ func (e *external) account(ctx context.Context, cr elastic.NodePool, s *State) e
 		at.Shortages = nil
 	}
 	e.note(cr, lacks)
-	return nil
 }
 
 // since when machines have been waited for.
@@ -214,7 +219,11 @@ func (e *external) capacity(cr elastic.NodePool, s *State, lacks []lack) *xpv2.C
 		// The time of this change is when the waiting began.
 		return cond(corev1.ConditionUnknown, reasonOnItsWay, "", e.since(cr))
 	case now.Sub(was.LastTransitionTime.Time) > e.Patience && at.Operation == nil:
-		return cond(corev1.ConditionFalse, reasonStalled, e.where(cr, "machines were ordered and do not come", v1alpha1.Shortage{}), now)
+		msg := "machines were ordered and do not come"
+		if e.unheard != nil {
+			msg += ", and the scaling group cannot be asked why: " + e.unheard.Error()
+		}
+		return cond(corev1.ConditionFalse, reasonStalled, e.where(cr, msg, v1alpha1.Shortage{}), now)
 	default:
 		return nil
 	}

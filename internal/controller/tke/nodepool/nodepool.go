@@ -224,7 +224,12 @@ func (d *driver) Configure(ctx context.Context, clusterID string, s *nodepool.St
 	case d.bounds():
 		return "", d.SetBounds(ctx, clusterID, s.ID, 0, d.most())
 	case d.types:
-		return "", d.SetInstanceTypes(ctx, clusterID, s.ID, d.cr.Spec.ForProvider.InstanceTypes)
+		err := d.SetInstanceTypes(ctx, clusterID, s.ID, d.cr.Spec.ForProvider.InstanceTypes)
+		if err == nil {
+			// The scaling group may keep them in an order of its own.
+			d.compared.set(d.cr)
+		}
+		return "", err
 	default:
 		return "", d.ConfigureNodePool(ctx, clusterID, s.ID, *d.change())
 	}
@@ -304,10 +309,13 @@ func (d *driver) Kubeconfig(ctx context.Context, clusterID string) (kube.Kubecon
 
 func (d *driver) NodeSelector(id string) string { return tke.LabelNodePool + "=" + id }
 
+// skew of our clock and the cloud's.
+const skew = 2 * time.Second
+
 // Shortages are in the activities of the scaling group, and nowhere else: the
 // call that ordered the machines succeeds. A success is newer news.
 func (d *driver) Shortages(ctx context.Context, _ *nodepool.State, since time.Time) ([]elasticv1alpha1.Shortage, error) {
-	list, err := d.ListActivities(ctx, d.observed.ScalingGroupID, since)
+	list, err := d.ListActivities(ctx, d.observed.ScalingGroupID, since.Add(-skew))
 	if err != nil {
 		return nil, err
 	}

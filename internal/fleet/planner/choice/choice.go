@@ -6,7 +6,8 @@
 //
 // As many replicas as possible have a place, those of the first shape before
 // those of the second, and so on. Of all choices that place as many, the one
-// with the lowest cost wins, of those the one with the fewest nodes.
+// with the lowest cost wins, of those the one with the fewest nodes. No node is
+// rented that holds nothing, though it might even out the zones.
 //
 // # How it is found
 //

@@ -42,8 +42,10 @@ type search struct {
 
 	labels []label
 	best   [][]int32
-	// What can decide between two labels, besides their cost.
+	// What can decide between two labels, besides their cost. The next node of a
+	// kind with several zones is in the one that is next in turn.
 	byMoney, byNodes, byClusters, byUsed bool
+	turns                                int32
 	fresh                                []int
 }
 
@@ -55,6 +57,7 @@ type search struct {
 // costs least.
 func exact(p *Problem, budget int) (*Solution, bool) {
 	s := &search{p: p, budget: budget}
+	s.turns = 1
 	if !s.prepare() || !s.run() {
 		return nil, false
 	}
@@ -181,7 +184,10 @@ func (s *search) run() bool {
 	s.best[0] = []int32{0}
 	for _, kind := range s.kinds {
 		k := &p.Kinds[kind]
-		s.byUsed = k.Max < total
+		s.byUsed, s.turns = k.Max < total, 1
+		if p.Spread > 0 && !k.Promised {
+			s.turns = int32(max(1, len(k.Zones)))
+		}
 		// Labels from which nodes of this kind are added.
 		var front []int32
 		for v := range s.best {
@@ -202,7 +208,7 @@ func (s *search) run() bool {
 			}
 			front = next
 		}
-		if s.byUsed {
+		if s.byUsed || s.turns > 1 {
 			s.settle()
 		}
 	}
@@ -265,7 +271,8 @@ func (s *search) dominates(a, b *label) bool {
 	return a.cost <= b.cost && a.zones == b.zones && a.opened|b.opened == a.opened &&
 		(a.cost < b.cost || a.nodes <= b.nodes) &&
 		(!s.byMoney || a.money <= b.money) && (!s.byNodes || a.nodes <= b.nodes) &&
-		(!s.byClusters || a.clusters <= b.clusters) && (!s.byUsed || a.used <= b.used)
+		(!s.byClusters || a.clusters <= b.clusters) && (!s.byUsed || a.used <= b.used) &&
+		(s.turns == 1 || a.used%s.turns == b.used%s.turns)
 }
 
 func (s *search) insert(l label, next *[]int32) {
@@ -293,7 +300,7 @@ func (s *search) insert(l label, next *[]int32) {
 // settle drops labels that were kept only because they used fewer nodes of a
 // kind, when that does not count any more.
 func (s *search) settle() {
-	s.byUsed = false
+	s.byUsed, s.turns = false, 1
 	for v, list := range s.best {
 		var kept []int32
 		for _, i := range list {

@@ -9,7 +9,10 @@ import (
 const (
 	// attempts at packing everything, each with values corrected by the one
 	// before.
-	attempts = 12
+	attempts = 24
+	// tolledAttempts are made with each toll, and tollSteps to find the smallest.
+	tolledAttempts = 8
+	tollSteps      = 4
 	// maxSubsets of new members that are tried each for itself.
 	maxSubsets = 16
 )
@@ -26,13 +29,19 @@ func approximate(p *Problem) *Solution {
 	for _, closed := range subsets {
 		g := newGreedy(p, closed)
 		for i := range max(4, attempts/len(subsets)) {
-			g.style = i % styles
+			g.style = i % (styles - 1)
+			if i%8 == 5 {
+				g.style = styles - 1
+			}
 			nodes := g.construct()
 			keep(improve(p, nodes, closed))
 			g.correct(nodes)
 		}
 	}
-	if slices.ContainsFunc(best.Left, func(n int32) bool { return n > 0 }) {
+	if best.short(p) {
+		if p.Nodes > 0 {
+			p.withFewer(subsets, keep)
+		}
 		for _, closed := range subsets {
 			for rule := range rules {
 				keep(improve(p, newGreedy(p, closed).byImportance(rule), closed))
@@ -40,6 +49,63 @@ func approximate(p *Problem) *Solution {
 		}
 	}
 	return polish(p, best)
+}
+
+// short reports whether replicas have no place that should have one.
+func (s *Solution) short(p *Problem) bool {
+	for i, n := range s.Left {
+		if n > 0 && !p.Shapes[i].Soft {
+			return true
+		}
+	}
+	return false
+}
+
+// withFewer packs with a toll on every node, so that fewer and larger ones are
+// taken, and looks for the smallest toll with which everything has a place.
+func (p *Problem) withFewer(subsets []map[int]bool, keep func(*Solution)) {
+	cost := int64(1)
+	for i := range p.Kinds {
+		cost = max(cost, p.Kinds[i].Cost)
+	}
+	pack := func(toll int64) bool {
+		// How many nodes everything needs is only seen without the limit.
+		q := *p
+		q.Nodes, q.Kinds = Unlimited, slices.Clone(p.Kinds)
+		for i := range q.Kinds {
+			if !q.Kinds[i].Promised {
+				q.Kinds[i].Cost += toll
+			}
+		}
+		all := false
+		for _, closed := range subsets {
+			g := newGreedy(&q, closed)
+			for i := range max(2, tolledAttempts/len(subsets)) {
+				g.style = i % (styles - 1)
+				nodes := g.construct()
+				if t := p.price(improve(&q, nodes, closed).Nodes); t.rented(p) <= p.Nodes {
+					keep(t)
+					all = all || !t.short(p)
+				}
+				g.correct(nodes)
+			}
+		}
+		return all
+	}
+	low, high := int64(0), max(1, cost/32)
+	for !pack(high) {
+		if high > 64*cost {
+			return
+		}
+		low, high = high, 4*high
+	}
+	for range tollSteps {
+		if mid := (low + high) / 2; pack(mid) {
+			high = mid
+		} else {
+			low = mid
+		}
+	}
 }
 
 // subsets of new members, each as a set of those that stay closed.

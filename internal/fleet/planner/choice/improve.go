@@ -8,10 +8,11 @@ import (
 const (
 	// polishRounds parts of a solution are solved exactly, each within
 	// polishBudget steps and with the replicas of at most polishNodes nodes.
-	polishRounds = 24
-	polishBudget = 300_000
-	polishNodes  = 8
-	polishStates = 2_000
+	polishRounds   = 24
+	polishFailures = 2
+	polishBudget   = 300_000
+	polishNodes    = 8
+	polishStates   = 2_000
 )
 
 // improve empties nodes into what is left on others, and takes the cheapest
@@ -48,7 +49,99 @@ func improve(p *Problem, nodes []Node, closed map[int]bool) *Solution {
 			n.Count -= one.Count
 		}
 	}
-	return p.price(tidy(drop(p, out)))
+	return p.price(tidy(merge(p, drop(p, out), l)))
+}
+
+// merge puts what is on two nodes onto a larger one, if that costs no more.
+func merge(p *Problem, nodes []Node, l *ledger) []Node {
+	nodes = tidy(nodes)
+	for again := true; again; {
+		again = false
+		used := make([][]int64, len(nodes))
+		for i, n := range nodes {
+			used[i] = p.used(n.Fill)
+		}
+		gone := make([]bool, len(nodes))
+		var made []Node
+		for a := range nodes {
+			for b := a; b < len(nodes) && !gone[a]; b++ {
+				if gone[b] || p.Kinds[nodes[a].Kind].Promised || p.Kinds[nodes[b].Kind].Promised {
+					continue
+				}
+				count := min(nodes[a].Count, nodes[b].Count)
+				if a == b {
+					count = nodes[a].Count / 2
+				}
+				c := -1
+				if count > 0 {
+					c = p.larger(nodes[a], nodes[b], used[a], used[b], l)
+				}
+				if c < 0 {
+					continue
+				}
+				count = min(count, l.avail[c])
+				fill := slices.Clone(nodes[a].Fill)
+				for i, f := range nodes[b].Fill {
+					fill[i] += f
+				}
+				made = append(made, Node{Kind: c, Fill: fill, Count: count})
+				l.avail[c] -= count
+				for _, i := range []int{a, b} {
+					l.avail[nodes[i].Kind] += count
+					l.money += p.Kinds[nodes[i].Kind].Money * int64(count)
+					nodes[i].Count -= count
+				}
+				l.money -= p.Kinds[c].Money * int64(count)
+				again = true
+				gone[a], gone[b] = nodes[a].Count == 0, nodes[b].Count == 0
+			}
+		}
+		nodes = tidy(append(slices.DeleteFunc(nodes, func(n Node) bool { return n.Count == 0 }), made...))
+	}
+	return nodes
+}
+
+// larger returns the cheapest kind that holds what is on two nodes for no more
+// than they cost, or -1.
+func (p *Problem) larger(a, b Node, usedA, usedB []int64, l *ledger) int {
+	x, y := &p.Kinds[a.Kind], &p.Kinds[b.Kind]
+	best := -1
+next:
+	for c := range p.Kinds {
+		k := &p.Kinds[c]
+		if k.Promised || l.avail[c] == 0 || !l.opened[k.Member] || k.Cost > x.Cost+y.Cost || k.Money > x.Money+y.Money || k.Wait > min(x.Wait, y.Wait) {
+			continue
+		}
+		if best >= 0 && k.Cost >= p.Kinds[best].Cost {
+			continue
+		}
+		for d, room := range k.Room {
+			if usedA[d]+usedB[d] > room {
+				continue next
+			}
+		}
+		for i := range a.Fill {
+			if !k.Takes[i] && a.Fill[i]+b.Fill[i] > 0 {
+				continue next
+			}
+		}
+		best = c
+	}
+	return best
+}
+
+// used returns what the replicas on a node take.
+func (p *Problem) used(fill []int32) []int64 {
+	var out []int64
+	for i, f := range fill {
+		if out == nil {
+			out = make([]int64, len(p.Shapes[i].Size))
+		}
+		for d, s := range p.Shapes[i].Size {
+			out[d] += s * int64(f)
+		}
+	}
+	return out
 }
 
 // swap reports whether one node of a kind may be replaced by one of another.
@@ -189,14 +282,16 @@ func consolidate(p *Problem, nodes []Node) []Node {
 // polish takes parts of a solution, those that cost most for what they hold
 // first, and solves them exactly.
 func polish(p *Problem, s *Solution) *Solution {
+	failed := 0
 	for round := range polishRounds {
 		part, rest := p.part(s, round)
-		if part == nil {
+		if part == nil || failed > polishFailures {
 			break
 		}
 		sub := p.without(s, part, rest)
 		better, ok := exact(sub, polishBudget)
 		if !ok {
+			failed++
 			continue
 		}
 		joined := p.price(tidy(append(rest, better.Nodes...)))
