@@ -112,6 +112,8 @@ require (
 	github.com/spf13/afero v1.15.0 // indirect
 	github.com/spf13/cobra v1.10.2 // indirect
 	github.com/spf13/pflag v1.0.10 // indirect
+	github.com/stretchr/objx v0.5.2 // indirect
+	github.com/stretchr/testify v1.11.1 // indirect
 	github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/common v1.0.961 // indirect
 	github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/tke v1.0.961 // indirect
 	github.com/tjfoc/gmsm v1.4.1 // indirect

@@ -30,6 +30,7 @@ import (
 	"regionpool.io/provider-regionpool/apis/fleet/crds"
 	fleetv1alpha1 "regionpool.io/provider-regionpool/apis/fleet/v1alpha1"
 	"regionpool.io/provider-regionpool/internal/fleet/controller"
+	"regionpool.io/provider-regionpool/internal/fleet/estimator"
 	"regionpool.io/provider-regionpool/internal/fleet/planner"
 	"regionpool.io/provider-regionpool/internal/fleet/scheduler"
 )
@@ -42,6 +43,7 @@ type flags struct {
 	debug          bool
 	scheduler      scheduler.Settings
 	planner        planner.Settings
+	estimator      estimatorFlags
 }
 
 func parse(args []string) (flags, error) {
@@ -59,6 +61,7 @@ func parse(args []string) (flags, error) {
 	app.Flag("offering-avoid", "For how long an offering that did not deliver is not ordered.").Default(f.planner.Avoid.String()).DurationVar(&f.planner.Avoid)
 	app.Flag("outage-grace", "How long a self-built member must be silent before capacity is ordered for replicas that could run there.").Default(f.scheduler.OutageGrace.String()).DurationVar(&f.scheduler.OutageGrace)
 	app.Flag("shortage-avoid", "For how long an offering that its cloud could not deliver is not ordered. It doubles each time.").Default(f.planner.Shortage.String()).DurationVar(&f.planner.Shortage)
+	f.estimator.add(app)
 	_, err := app.Parse(args[1:])
 	return f, err
 }
@@ -118,12 +121,16 @@ func run(ctx context.Context, f flags) error {
 	if err != nil {
 		return fmt.Errorf("cannot select the policies of pools: %w", err)
 	}
+	ofEstimator, err := labels.Parse(estimator.LabelEstimator)
+	if err != nil {
+		return fmt.Errorf("cannot select the services of estimators: %w", err)
+	}
 	mgr, err := ctrl.NewManager(cfg, ctrl.Options{
 		Scheme: scheme,
 		Cache: cache.Options{
 			DefaultTransform: cache.TransformStripManagedFields(),
-			// Only fleet's own policies have the label.
-			ByObject: map[client.Object]cache.ByObject{&policyv1alpha1.OverridePolicy{}: {Label: ofPools}},
+			// Only fleet's own policies and services have the label.
+			ByObject: map[client.Object]cache.ByObject{&policyv1alpha1.OverridePolicy{}: {Label: ofPools}, &corev1.Service{}: {Label: ofEstimator}},
 		},
 		Metrics:                       metricsserver.Options{BindAddress: f.metricsAddress},
 		HealthProbeBindAddress:        f.healthAddress,
@@ -147,6 +154,9 @@ func run(ctx context.Context, f flags) error {
 	}
 	if err := mgr.Add(fleet); err != nil {
 		return fmt.Errorf("cannot add the fleet: %w", err)
+	}
+	if err := f.estimator.setup(mgr, fleet); err != nil {
+		return err
 	}
 	if f.metricsAddress != "0" {
 		if err := mgr.AddMetricsServerExtraHandler("/debug/decisions", decisions); err != nil {

@@ -101,12 +101,11 @@ func planMember(e platformv1alpha1.ElasticCluster, tier int32) fleetv1alpha1.Pla
 	return m
 }
 
-// weights with the defaults of the schema. A quantity that was never set has no
-// format, other than one that is 0.
+// weights with the defaults of the schema.
 func weights(w fleetv1alpha1.Weights) fleetv1alpha1.Weights {
-	or := func(q resource.Quantity, fallback string) resource.Quantity {
-		if q.Format == "" {
-			return resource.MustParse(fallback)
+	or := func(q *resource.Quantity, fallback string) *resource.Quantity {
+		if q == nil {
+			return ptr.To(resource.MustParse(fallback))
 		}
 		return q
 	}

@@ -5,12 +5,12 @@
 // # What may differ
 //
 // Nothing, in the cases that are made: up to four workloads whose replicas look
-// only at the node they run on, up to six offerings of up to three clusters,
-// with fees, spot prices, zones, shortages and all limits. Not made, because the
-// planner has other rules for them, are:
+// only at the node they run on, or keep their like off it, up to six offerings of
+// up to three clusters, with fees, spot prices, zones, shortages and all limits.
+// Not made, because the planner has other rules for them, are:
 //
-//   - replicas with an eye on other pods: they are packed one workload after the
-//     other;
+//   - replicas with an eye on other pods or on zones: they are packed one
+//     workload after the other, each onto what costs least for a replica;
 //   - orders that are on their way, or nodes that are there: both are used as
 //     they are, and no running replica is moved to save money;
 //   - replicas on virtual nodes: nodes must save a tenth of what they cost there.
@@ -40,6 +40,8 @@ type Workload struct {
 	// on tainted ones.
 	Class     string
 	Tolerates bool
+	// Apart replicas share no node with each other.
+	Apart bool
 }
 
 // An Offering is nodes to rent.
@@ -79,6 +81,7 @@ func Generate(seed uint64) Case {
 		if r.IntN(10) == 0 {
 			w.GPU = 1 + r.Int64N(2)
 		}
+		w.Apart = r.IntN(6) == 0
 		c.Workloads = append(c.Workloads, w)
 	}
 	for range 2 + r.IntN(5) {

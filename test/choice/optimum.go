@@ -82,7 +82,7 @@ func (s *searcher) fills(o int) [][4]int8 {
 		}
 		x := &s.Workloads[w]
 		for n := int64(0); n <= int64(x.Replicas); n++ {
-			if n*x.MilliCPU > cpu || n*x.MiB > mib || n*x.GPU > gpu || n > 0 && !s.runs(w, o) {
+			if n*x.MilliCPU > cpu || n*x.MiB > mib || n*x.GPU > gpu || n > 0 && !s.runs(w, o) || n > 1 && x.Apart {
 				break
 			}
 			f[w] = int8(n)

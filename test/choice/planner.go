@@ -9,6 +9,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"k8s.io/utils/ptr"
+
 	fleetv1alpha1 "regionpool.io/provider-regionpool/apis/fleet/v1alpha1"
 	elasticv1alpha1 "regionpool.io/provider-regionpool/apis/v1alpha1"
 	"regionpool.io/provider-regionpool/internal/fleet/planner"
@@ -43,7 +45,10 @@ func Plan(ctx context.Context, c *Case, s simulation.Simulator) ([]int, planner.
 	now := time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)
 	in := planner.Input{Now: now, SeenAt: now, Simulator: s, Settings: planner.DefaultSettings, Members: map[string]planner.Member{}, Plan: &fleetv1alpha1.CapacityPlan{}}
 	spec := &in.Plan.Spec
-	spec.Weights = fleetv1alpha1.Weights{Price: hundredths(c.Price), Wait: hundredths(c.Wait), Interruption: hundredths(c.Interruption), Spread: hundredths(c.Spread)}
+	spec.Weights = fleetv1alpha1.Weights{
+		Price: ptr.To(hundredths(c.Price)), Wait: ptr.To(hundredths(c.Wait)),
+		Interruption: ptr.To(hundredths(c.Interruption)), Spread: ptr.To(hundredths(c.Spread)),
+	}
 	for i, cl := range c.Clusters {
 		fee := hundredths(cl.Fee)
 		m := fleetv1alpha1.PlanMember{Name: fmt.Sprintf("c%d", i), Tier: 1, Elastic: true, HourlyCost: &fee}
@@ -103,8 +108,14 @@ func Plan(ctx context.Context, c *Case, s simulation.Simulator) ([]int, planner.
 		if w.Tolerates {
 			pod.Tolerations = []corev1.Toleration{{Key: taintKey, Operator: corev1.TolerationOpExists}}
 		}
+		meta := metav1.ObjectMeta{Labels: map[string]string{"app": fmt.Sprintf("w%d", i)}}
+		if w.Apart {
+			pod.Affinity = &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{{
+				TopologyKey: corev1.LabelHostname, LabelSelector: &metav1.LabelSelector{MatchLabels: meta.Labels},
+			}}}}
+		}
 		in.Demands = append(in.Demands, scheduler.Demand{
-			Binding: fmt.Sprintf("default/w%d", i), Count: int32(w.Replicas), Template: &scheduler.Template{Namespace: "default", Spec: corev1.PodTemplateSpec{Spec: pod}},
+			Binding: fmt.Sprintf("default/w%d", i), Count: int32(w.Replicas), Template: &scheduler.Template{Namespace: "default", Spec: corev1.PodTemplateSpec{ObjectMeta: meta, Spec: pod}},
 			Workload: snapshot.WorkloadKey{Namespace: "default", Kind: "Deployment", Name: fmt.Sprintf("w%d", i)},
 		})
 	}

@@ -87,24 +87,28 @@ type Weights struct {
 	// Price is the weight of money. 1 counts it as it is.
 	// +kubebuilder:default="1"
 	// +kubebuilder:validation:XValidation:rule="!quantity(string(self)).isLessThan(quantity('0'))",message="price is below 0"
-	Price resource.Quantity `json:"price,omitempty"`
+	// +optional
+	Price *resource.Quantity `json:"price,omitempty"`
 
 	// Wait is what a minute without a replica costs.
 	// +kubebuilder:default="0"
 	// +kubebuilder:validation:XValidation:rule="!quantity(string(self)).isLessThan(quantity('0'))",message="wait is below 0"
-	Wait resource.Quantity `json:"wait,omitempty"`
+	// +optional
+	Wait *resource.Quantity `json:"wait,omitempty"`
 
 	// Interruption is the part of its price that is added to that of a spot node
 	// because the cloud may take it away. 0.5 lets spot win only when it costs
 	// less than two thirds of the alternative.
 	// +kubebuilder:default="0.25"
 	// +kubebuilder:validation:XValidation:rule="!quantity(string(self)).isLessThan(quantity('0'))",message="interruption is below 0"
-	Interruption resource.Quantity `json:"interruption,omitempty"`
+	// +optional
+	Interruption *resource.Quantity `json:"interruption,omitempty"`
 
 	// Spread is what a node too many in one zone costs an hour.
 	// +kubebuilder:default="0"
 	// +kubebuilder:validation:XValidation:rule="!quantity(string(self)).isLessThan(quantity('0'))",message="spread is below 0"
-	Spread resource.Quantity `json:"spread,omitempty"`
+	// +optional
+	Spread *resource.Quantity `json:"spread,omitempty"`
 }
 
 // OfferingMarket is what the provider knows of an offering at its cloud.

@@ -21,6 +21,7 @@ import (
 	"regionpool.io/provider-regionpool/test/cloudsim/config"
 	"regionpool.io/provider-regionpool/test/cloudsim/faults"
 	"regionpool.io/provider-regionpool/test/cloudsim/ledger"
+	"regionpool.io/provider-regionpool/test/cloudsim/simtest"
 )
 
 func TestClusterLife(t *testing.T) {
@@ -193,8 +194,8 @@ func TestNotGone(t *testing.T) {
 
 func TestGoneByAnyCode(t *testing.T) {
 	// Which of the codes the APIs answer with is the simulator's random choice.
-	for range 3 {
-		w := newWorld(t, nil, newCluster(), newPool(1))
+	for seed := range int64(4) {
+		w := seededWorld(t, seed, nil, newCluster(), newPool(1))
 		w.until("there", w.has(1))
 		w.ok(w.tke.DeleteCluster(context.Background(), w.cluster().Status.AtProvider.ID))
 		w.sim.Step(10 * time.Minute)
@@ -222,6 +223,22 @@ func TestLeftovers(t *testing.T) {
 	w.until("gone", func() bool { return w.cluster() == nil })
 	if !slices.Contains(w.events, "Leftovers") {
 		t.Errorf("\nReason: not for ever, and not in silence\nevents: %v", w.events)
+	}
+}
+
+func TestDisks(t *testing.T) {
+	w := newWorld(t, nil, newCluster())
+	w.until("ready", w.clusterReady)
+	id := w.cluster().Status.AtProvider.ID
+	// A disk of a claim that nobody has deleted in the cluster.
+	w.sim.Cloud.Ledger.Create(ledger.Object{
+		Kind: ledger.CBS, ID: "disk-claim", Account: simtest.SecretID, Region: region, Cluster: id, Parent: id, Tags: map[string]string{tke.TagCluster: id},
+		Attrs: map[string]string{"usage": "DATA_DISK", "claim": "app/data"},
+	})
+	w.delete(w.cluster())
+	w.until("gone", func() bool { return w.cluster() == nil })
+	if left := w.live(); len(left) > 0 {
+		t.Errorf("\nReason: TKE keeps disks unless it is told not to\nleft: %v", left)
 	}
 }
 

@@ -89,7 +89,13 @@ type world struct {
 
 func newWorld(t *testing.T, configure func(*config.Config), objs ...client.Object) *world {
 	t.Helper()
-	sim := simtest.Start(t, simtest.Options{Configure: configure})
+	return seededWorld(t, 0, configure, objs...)
+}
+
+// seededWorld makes the random choices that follow from a seed.
+func seededWorld(t *testing.T, seed int64, configure func(*config.Config), objs ...client.Object) *world {
+	t.Helper()
+	sim := simtest.Start(t, simtest.Options{Configure: configure, Seed: seed})
 	spec := &elasticv1alpha1.ProviderConfigSpec{
 		Type: elasticv1alpha1.TypeTencentCloud, Endpoint: sim.TencentURL, RateLimit: &elasticv1alpha1.RateLimit{QPS: 1000, Burst: 1000},
 	}

@@ -40,7 +40,7 @@ func virtualOffering(member string) fleetv1alpha1.Offering {
 func virtualPlan() *fleetv1alpha1.CapacityPlan {
 	p := capacityPlan()
 	p.Spec.Offerings = append(p.Spec.Offerings, virtualOffering("ack"))
-	p.Spec.Weights.Price = resource.MustParse("1")
+	p.Spec.Weights.Price = ptr.To(resource.MustParse("1"))
 	return p
 }
 

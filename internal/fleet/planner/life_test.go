@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 
 	fleetv1alpha1 "regionpool.io/provider-regionpool/apis/fleet/v1alpha1"
@@ -236,6 +237,89 @@ func TestRandomPlans(t *testing.T) {
 			}
 			if sum+leaving > 6 || cost > 7.0001 {
 				t.Fatalf("Seed %d, step %d: %d nodes, %d leaving, cost %g pass the limits", seed, step, sum, leaving, cost)
+			}
+		}
+	}
+}
+
+// TestRandomMarkets: the limit on money holds with virtual nodes too, their
+// maximum as well, and a second look at the same world changes nothing.
+func TestRandomMarkets(t *testing.T) {
+	for seed := range uint64(60) {
+		r := rand.New(rand.NewPCG(seed, 3))
+		w := newTester(t)
+		w.elastic("ack", "0.5", scheduler.Serving)
+		w.elastic("tke", "0.7", scheduler.Absent)
+		w.offering("a", "ack", "8", "1", 5)
+		w.offering("b", "ack", "16", "1.9", 3)
+		w.offering("t", "tke", "8", "0.9", 5)
+		w.virtual("v", "ack", 8)
+		price := map[string]float64{"a": 1, "b": 1.9, "t": 0.9}
+		if r.IntN(2) == 0 {
+			w.fed("b", "2.5")
+			price["b"] = 2.5
+		}
+		w.fed("t", "0.3")
+		w.in.Plan.Spec.Limits = fleetv1alpha1.PlanLimits{Nodes: ptr.To(int32(6)), HourlyCost: ptr.To(resource.MustParse("8"))}
+		pods := 0
+		for step := range 30 {
+			w.in.Now = w.in.Now.Add(time.Duration(r.IntN(300)) * time.Second)
+			w.in.Demands, w.in.OnVirtual = nil, nil
+			for i := range r.IntN(3) {
+				w.deployment(int32(1+r.IntN(9)), cpu(fmt.Sprint(1+r.IntN(9)))).Binding = fmt.Sprintf("default/w%d", i)
+			}
+			if r.IntN(6) == 0 {
+				w.short([]string{"a", "b", "t"}[r.IntN(3)], w.in.Now)
+			}
+			if r.IntN(3) == 0 {
+				for _, o := range w.in.Plan.Status.Offerings {
+					if o.Registered < o.Nodes && (o.Name == "a" || o.Name == "b") {
+						w.node("ack", o.Name, fmt.Sprintf("n%d", step)+o.Name, r.IntN(2) == 0)
+					}
+				}
+			}
+			out := w.make()
+			cost, sum := 0.5, int32(0)
+			for _, o := range out.Status.Offerings {
+				if o.Name == "v" {
+					if o.Nodes > 8 {
+						t.Fatalf("Seed %d, step %d: %d pods on virtual nodes", seed, step, o.Nodes)
+					}
+					continue
+				}
+				sum += o.Nodes + int32(len(o.Release))
+				cost += float64(o.Nodes+int32(len(o.Release))) * price[o.Name]
+				if o.Name == "t" && o.Nodes > 0 {
+					cost += 0.7
+				}
+			}
+			again := w.make()
+			if diff := cmp.Diff(nodesOf(out.Status), nodesOf(again.Status)); diff != "" {
+				t.Fatalf("Seed %d, step %d: a second look changes what is wanted: -first, +second:\n%s", seed, step, diff)
+			}
+			for _, p := range w.pods["ack"] {
+				cost += p.Spec.Containers[0].Resources.Requests.Cpu().AsApproximateFloat64() * 0.1
+			}
+			for _, g := range out.Grants {
+				for _, d := range w.in.Demands {
+					if d.Binding != g.Binding {
+						continue
+					}
+					for range g.Count {
+						w.pod("ack", "vk-v", "default", "ReplicaSet")
+						p := w.pods["ack"][len(w.pods["ack"])-1]
+						p.UID = types.UID(fmt.Sprintf("granted-%d", pods))
+						p.Spec.Containers = d.Template.Spec.Spec.Containers
+						pods++
+						cost += p.Spec.Containers[0].Resources.Requests.Cpu().AsApproximateFloat64() * 0.1
+					}
+				}
+			}
+			if sum > 6 || cost > 8.0001 {
+				t.Fatalf("Seed %d, step %d: %d nodes, cost %g pass the limits", seed, step, sum, cost)
+			}
+			if n := len(w.pods["ack"]); n > 0 && r.IntN(3) == 0 {
+				w.pods["ack"] = w.pods["ack"][r.IntN(n):]
 			}
 		}
 	}

@@ -181,10 +181,13 @@ type weights struct{ price, wait, interruption, spread int64 }
 // readWeights returns the weights of a plan. Where nothing is said the defaults
 // of the API hold.
 func readWeights(w fleetv1alpha1.Weights) weights {
-	if w == (fleetv1alpha1.Weights{}) {
-		w.Price, w.Interruption = resource.MustParse("1"), resource.MustParse("0.25")
+	or := func(q *resource.Quantity, fallback int64) int64 {
+		if q == nil {
+			return fallback
+		}
+		return micro(*q)
 	}
-	return weights{price: micro(w.Price), wait: micro(w.Wait), interruption: micro(w.Interruption), spread: micro(w.Spread)}
+	return weights{price: or(w.Price, 1e6), wait: or(w.Wait, 0), interruption: or(w.Interruption, 25e4), spread: or(w.Spread, 0)}
 }
 
 // ofMoney is what an amount costs when it is compared, by the way it is rented.

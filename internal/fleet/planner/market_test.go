@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -38,6 +39,14 @@ func (w *tester) short(name string, since time.Time, types ...string) {
 	for _, t := range append(types, "ecs.g7") {
 		m.Shortages = append(m.Shortages, elasticv1alpha1.Shortage{InstanceType: t, Zone: "z", Reason: "OutOfStock", Since: metav1.NewTime(since)})
 	}
+}
+
+// apart keeps the replicas of a demand on nodes of their own.
+func apart(d *scheduler.Demand) {
+	d.Template.Spec.Labels = map[string]string{"app": "apart"}
+	d.Template.Spec.Spec.Affinity = &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{{
+		TopologyKey: corev1.LabelHostname, LabelSelector: &metav1.LabelSelector{MatchLabels: d.Template.Spec.Labels},
+	}}}}
 }
 
 // reasonOf returns the reason of the status of an offering, or why it was
@@ -139,7 +148,7 @@ func TestChoice(t *testing.T) {
 		"Wait": {
 			reason: "A minute sooner is worth 0.1 for each replica.",
 			build: func(w *tester) {
-				w.in.Plan.Spec.Weights = fleetv1alpha1.Weights{Price: resource.MustParse("1"), Wait: resource.MustParse("0.1")}
+				w.in.Plan.Spec.Weights = fleetv1alpha1.Weights{Price: ptr.To(resource.MustParse("1")), Wait: ptr.To(resource.MustParse("0.1"))}
 				w.offering("slow", "ack", "8", "1", 10).StartSeconds = 180
 				w.offering("fast", "ack", "8", "1.3", 10).StartSeconds = 60
 				w.demand(4, cpu("3"))
@@ -149,7 +158,7 @@ func TestChoice(t *testing.T) {
 		"PriceOfNoWeight": {
 			reason: "Without a weight of money the sooner is better at any price.",
 			build: func(w *tester) {
-				w.in.Plan.Spec.Weights = fleetv1alpha1.Weights{Wait: resource.MustParse("1")}
+				w.in.Plan.Spec.Weights = fleetv1alpha1.Weights{Price: ptr.To(resource.MustParse("0")), Wait: ptr.To(resource.MustParse("1"))}
 				w.offering("slow", "ack", "8", "1", 10).StartSeconds = 180
 				w.offering("fast", "ack", "8", "100", 10).StartSeconds = 60
 				w.demand(4, cpu("3"))
@@ -159,7 +168,7 @@ func TestChoice(t *testing.T) {
 		"Spread": {
 			reason: "Two nodes too many in one zone cost more than the dearer zone.",
 			build: func(w *tester) {
-				w.in.Plan.Spec.Weights = fleetv1alpha1.Weights{Price: resource.MustParse("1"), Spread: resource.MustParse("0.2")}
+				w.in.Plan.Spec.Weights = fleetv1alpha1.Weights{Price: ptr.To(resource.MustParse("1")), Spread: ptr.To(resource.MustParse("0.2"))}
 				w.offering("a", "ack", "8", "1", 10).Zones = []string{"a"}
 				w.offering("b", "ack", "8", "1.1", 10).Zones = []string{"b"}
 				w.demand(8, cpu("3"))
@@ -183,6 +192,25 @@ func TestChoice(t *testing.T) {
 				w.demand(5, cpu("4"))
 			},
 			want: map[string]int32{"large": 1, "small": 1}, cost: "2.3",
+		},
+		"OddFirst": {
+			reason: "Replicas that share no node with each other leave room for all others, less and more important ones.",
+			build: func(w *tester) {
+				w.offering("a", "ack", "8", "1", 10)
+				w.demand(4, cpu("4"))
+				apart(w.demand(3, cpu("2")))
+				w.demand(4, cpu("500m"))
+			},
+			want: map[string]int32{"a": 4}, cost: "4",
+		},
+		"OddByImportance": {
+			reason: "Where not all have a place, the more important have theirs.",
+			build: func(w *tester) {
+				w.offering("a", "ack", "8", "1", 2)
+				w.demand(4, cpu("4"))
+				apart(w.demand(3, cpu("2")))
+			},
+			want: map[string]int32{"a": 2}, cost: "2",
 		},
 		"TypeShort": {
 			reason: "Where other types are left the cloud's pool takes one of those.",

@@ -20,12 +20,13 @@ func (p *plan) meet() error {
 		return err
 	}
 	all := slices.Concat(needs, soft)
+	disentangle(all)
 	for _, n := range all {
 		if err := p.settle(n); err != nil {
 			return err
 		}
 	}
-	if err := p.pack(all); err != nil {
+	if err := p.packAll(all); err != nil {
 		return err
 	}
 	for _, n := range needs {
@@ -189,7 +190,7 @@ func (o *offering) promised(category int) (used *int32, have int32) {
 	case starting:
 		return &o.usedStarting, int32(len(o.starting))
 	case listed:
-		return &o.usedListed, int32(len(o.listed))
+		return &o.usedListed, int32(len(o.listed)) - o.spoilt
 	}
 	return &o.usedOutstanding, o.outstanding
 }

@@ -32,10 +32,13 @@ type need struct {
 	// for the others why they may not.
 	pods map[*member]*corev1.Pod
 	why  map[*member]string
-	// plain replicas look only at the node they run on.
+	// plain replicas look only at the node they run on, and at what else is there.
 	plain bool
 	kind  string
 	info  *framework.PodInfo
+	// private is of what a node has one only: a place for a replica that keeps
+	// its like away, or a port of the host.
+	private []string
 }
 
 func (p *plan) newNeed(d scheduler.Demand) *need {
@@ -70,6 +73,7 @@ func (p *plan) prepare(n *need) {
 			n.plain = err == nil
 			if err == nil {
 				n.info.CalculateResource()
+				n.private = privateOf(n.info)
 			}
 			continue
 		}
@@ -112,7 +116,7 @@ func isPlain(pod *corev1.Pod) bool {
 		}
 	}
 	for _, c := range slices.Concat(s.InitContainers, s.Containers) {
-		if slices.ContainsFunc(c.Ports, func(p corev1.ContainerPort) bool { return p.HostPort > 0 }) {
+		if slices.ContainsFunc(c.Ports, func(p corev1.ContainerPort) bool { return p.HostPort > 0 && p.HostIP != "" && p.HostIP != anyIP }) {
 			return false
 		}
 	}
@@ -128,8 +132,7 @@ func isPlain(pod *corev1.Pod) bool {
 	if a == nil {
 		return true
 	}
-	if a.PodAffinity != nil && len(a.PodAffinity.RequiredDuringSchedulingIgnoredDuringExecution) > 0 ||
-		a.PodAntiAffinity != nil && len(a.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution) > 0 {
+	if a.PodAffinity != nil && len(a.PodAffinity.RequiredDuringSchedulingIgnoredDuringExecution) > 0 || a.PodAntiAffinity != nil && !keepsLikeAway(pod) {
 		return false
 	}
 	if a.NodeAffinity == nil || a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil {
@@ -141,6 +144,91 @@ func isPlain(pod *corev1.Pod) bool {
 		}
 	}
 	return true
+}
+
+// anyIP is all addresses of a host.
+const anyIP = "0.0.0.0"
+
+// keepsLikeAway reports whether all that the required anti-affinity of a pod
+// says is that there is one of its like on a node.
+func keepsLikeAway(pod *corev1.Pod) bool {
+	pi, err := framework.NewPodInfo(pod)
+	if err != nil {
+		return false
+	}
+	return !slices.ContainsFunc(pi.GetRequiredAntiAffinityTerms(), func(t fwk.AffinityTerm) bool {
+		own := t.NamespaceSelector == nil || t.NamespaceSelector.Empty() || t.NamespaceSelector.String() == labels.Nothing().String()
+		return t.TopologyKey != corev1.LabelHostname || !own || !t.Matches(pod, nil)
+	})
+}
+
+// privateOf returns of what a pod needs the only one on its node.
+func privateOf(pi *framework.PodInfo) []string {
+	var out []string
+	pod := pi.GetPod()
+	if len(pi.GetRequiredAntiAffinityTerms()) > 0 {
+		// It cannot fail: these are API types.
+		raw, _ := json.Marshal([]any{pod.Namespace, pod.Labels, pod.Spec.Affinity.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution})
+		out = append(out, string(raw))
+	}
+	for _, port := range hostPorts(pod) {
+		out = append(out, portKey(port))
+	}
+	return out
+}
+
+func hostPorts(pod *corev1.Pod) []corev1.ContainerPort {
+	var out []corev1.ContainerPort
+	for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
+		for _, p := range c.Ports {
+			if p.HostPort > 0 {
+				out = append(out, p)
+			}
+		}
+	}
+	return out
+}
+
+func portKey(p corev1.ContainerPort) string { return fmt.Sprintf("port %s/%d", p.Protocol, p.HostPort) }
+
+// free reports whether a node has what a need wants the only one of.
+func (n *need) free(ni fwk.NodeInfo) bool {
+	for _, t := range n.info.GetRequiredAntiAffinityTerms() {
+		if slices.ContainsFunc(ni.GetPods(), func(pi fwk.PodInfo) bool { return t.Matches(pi.GetPod(), nil) }) {
+			return false
+		}
+	}
+	used := ni.GetUsedPorts()
+	return !slices.ContainsFunc(hostPorts(n.info.GetPod()), func(p corev1.ContainerPort) bool {
+		return used.CheckConflict(p.HostIP, string(p.Protocol), p.HostPort)
+	})
+}
+
+// disentangle finds needs that keep replicas of others away, or are kept away by
+// them: they are packed alone.
+func disentangle(needs []*need) {
+	for _, a := range needs {
+		if !a.plain || len(a.info.GetRequiredAntiAffinityTerms()) == 0 {
+			continue
+		}
+		for _, b := range needs {
+			if a == b || b.info == nil && len(b.pods) == 0 || slices.Equal(a.private, b.private) {
+				continue
+			}
+			other := (*corev1.Pod)(nil)
+			for _, pod := range b.pods {
+				other = pod
+			}
+			if other == nil {
+				continue
+			}
+			for _, t := range a.info.GetRequiredAntiAffinityTerms() {
+				if t.Matches(other, nil) {
+					a.plain = false
+				}
+			}
+		}
+	}
 }
 
 // isPlace reports whether nodes of one offering may differ in a label.

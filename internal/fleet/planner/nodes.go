@@ -52,6 +52,13 @@ func onEveryNode(p *corev1.Pod) bool {
 	return ref != nil && (ref.Kind == "DaemonSet" || ref.Kind == "Node")
 }
 
+// fail notes that a node of an offering is broken.
+func (o *offering) fail(until time.Time) {
+	if until.After(o.failing) {
+		o.failing = until
+	}
+}
+
 // classify sorts the nodes of an offering by what can be expected of them.
 func (p *plan) classify(o *offering, listed []string) {
 	if o.member.Snapshot == nil {
@@ -68,15 +75,18 @@ func (p *plan) classify(o *offering, listed []string) {
 		switch {
 		case isLeaving(n):
 			o.leaving = append(o.leaving, n.Name)
+		case slices.Contains(listed, n.Name) && !carriesLoad(ni, broken) && broken:
+			// It will not be taken back: those that may be are the last.
+			o.listed = slices.Insert(o.listed, 0, n.Name)
+			o.spoilt++
+			o.fail(due.Add(p.in.Settings.Avoid))
 		case slices.Contains(listed, n.Name) && !carriesLoad(ni, broken):
 			o.listed = append(o.listed, n.Name)
 		case ready:
 			o.ready = append(o.ready, n.Name)
 		case broken:
 			o.broken = append(o.broken, n.Name)
-			if until := due.Add(p.in.Settings.Avoid); until.After(o.failing) {
-				o.failing = until
-			}
+			o.fail(due.Add(p.in.Settings.Avoid))
 		default:
 			p.wake(due)
 			o.starting = append(o.starting, n.Name)

@@ -117,6 +117,8 @@ type offering struct {
 
 	// nodes of the offering by what can be expected of them.
 	ready, starting, broken, listed, leaving []string
+	// spoilt nodes of those listed are broken.
+	spoilt int32
 	// nodes wanted, not counting those listed for release or leaving.
 	want, prev int32
 	known      bool

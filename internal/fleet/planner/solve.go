@@ -19,8 +19,10 @@ type model struct {
 	choice.Problem
 	needs []*need
 	// dims are the resources that somebody asks for; pods come last.
-	dims  []corev1.ResourceName
-	kinds []kind
+	dims []corev1.ResourceName
+	// private are what nodes have one of, after the dims.
+	private []string
+	kinds   []kind
 	// refused says of offerings why no node of them is to be had, or is of use.
 	refused map[string]string
 	blocked map[string]bool
@@ -71,10 +73,42 @@ func (p *plan) choose(needs []*need, only *member) ([]*need, error) {
 	}
 }
 
+// slack is how many percent of its nodes a choice that is not exact does
+// without, one after the other, so that the limit leaves some to add.
+var slack = []int32{0, 2, 5, 10}
+
 // repeatable adds nodes to a choice that is not exact, until the next plan will
 // find room for everything on them: it sees them as promised, and must not order
 // more because it packs them in another way.
-func (p *plan) repeatable(needs []*need, only *member, m *model, s *choice.Solution) (*model, *choice.Solution, error) {
+func (p *plan) repeatable(needs []*need, only *member, first *model, s *choice.Solution) (*model, *choice.Solution, error) {
+	limit, rented := first.Nodes, int32(0)
+	for _, n := range s.Nodes {
+		if first.kinds[n.Kind].rented {
+			rented += n.Count
+		}
+	}
+	m := first
+	for _, percent := range slack {
+		if percent > 0 {
+			m.Nodes = min(limit, rented-max(1, rented*percent/100))
+			if s = choice.Solve(&m.Problem); s.Short(&m.Problem) {
+				break
+			}
+		}
+		next, t, err := p.again(needs, only, m, s)
+		if err != nil {
+			return nil, nil, err
+		}
+		if !t.Short(&next.Problem) || limit < 0 || s.Short(&m.Problem) {
+			return next, t, nil
+		}
+	}
+	m.Nodes = limit
+	return p.again(needs, only, m, choice.Solve(&m.Problem))
+}
+
+// again solves a problem as the next plan will see it, and adds what it misses.
+func (p *plan) again(needs []*need, only *member, m *model, s *choice.Solution) (*model, *choice.Solution, error) {
 	extra := map[*offering]int32{}
 	for range 3 {
 		more := false
@@ -176,14 +210,28 @@ func (m *model) shapes() {
 	}
 	m.dims = append(m.dims, corev1.ResourcePods)
 	for _, n := range m.needs {
-		s := choice.Shape{Size: m.vector(requestsOf(n.info), 1), Count: n.left, Soft: n.soft, Outside: n.outside}
+		for _, key := range n.private {
+			if !slices.Contains(m.private, key) {
+				m.private = append(m.private, key)
+			}
+		}
+	}
+	m.Private = len(m.private)
+	for _, n := range m.needs {
+		size := m.vector(requestsOf(n.info), 1)
+		for i, key := range m.private {
+			if slices.Contains(n.private, key) {
+				size[len(m.dims)+i] = 1
+			}
+		}
+		s := choice.Shape{Size: size, Count: n.left, Soft: n.soft, Outside: n.outside}
 		m.Shapes = append(m.Shapes, s)
 	}
 }
 
 // vector returns resources in the order of dims.
 func (m *model) vector(r fwk.Resource, pods int64) []int64 {
-	out := make([]int64, len(m.dims))
+	out := make([]int64, len(m.dims)+len(m.private))
 	for i, name := range m.dims {
 		switch name {
 		case corev1.ResourceCPU:
@@ -206,6 +254,16 @@ func (m *model) free(ni fwk.NodeInfo) []int64 {
 	out := m.vector(ni.GetAllocatable(), int64(ni.GetAllocatable().GetAllowedPodNumber()))
 	for i, used := range m.vector(ni.GetRequested(), int64(len(ni.GetPods()))) {
 		out[i] -= used
+	}
+	for i := range m.private {
+		out[len(m.dims)+i] = 1
+	}
+	for _, n := range m.needs {
+		for i, key := range m.private {
+			if slices.Contains(n.private, key) && !n.free(ni) {
+				out[len(m.dims)+i] = 0
+			}
+		}
 	}
 	return out
 }
@@ -328,8 +386,12 @@ func (p *plan) addOffering(m *model, o *offering, index int, extra int32) error 
 // scarce names the resource of which a node has less than a replica asks for.
 func (m *model) scarce(room, size []int64) string {
 	for i, s := range size {
-		if s > 0 && s > room[i] {
+		switch {
+		case s <= 0 || s <= room[i]:
+		case i < len(m.dims):
 			return string(m.dims[i])
+		default:
+			return "room beside what runs on every node"
 		}
 	}
 	return ""

@@ -136,7 +136,7 @@ func TestVirtual(t *testing.T) {
 		"Sooner": {
 			reason: "Or the sooner, if waiting costs more.",
 			build: func(w *tester) {
-				w.in.Plan.Spec.Weights = fleetv1alpha1.Weights{Price: resource.MustParse("1"), Wait: resource.MustParse("1")}
+				w.in.Plan.Spec.Weights = fleetv1alpha1.Weights{Price: ptr.To(resource.MustParse("1")), Wait: ptr.To(resource.MustParse("1"))}
 				w.virtual("v", "ack", 3)
 				u := w.virtual("u", "ack", 3)
 				u.Virtual.CPUHour, u.StartSeconds = resource.MustParse("0.05"), 60

@@ -1,11 +1,13 @@
 package scheduler
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/component-helpers/resource"
 
 	"regionpool.io/provider-regionpool/internal/snapshot"
@@ -62,8 +64,7 @@ func (r *round) bookHold(h *hold) error {
 	members := slices.Clone(h.pool.members)
 	slices.SortStableFunc(members, func(a, b *member) int { return h.rank(a) - h.rank(b) })
 	for _, m := range members {
-		n := h.left - h.held
-		if n <= 0 || !m.Elastic || !m.usable() || h.refused()[m.Name] != "" {
+		if h.left <= h.held || !m.Elastic || !m.usable() || h.refused()[m.Name] != "" {
 			continue
 		}
 		pod, ok := h.pods[m]
@@ -77,21 +78,66 @@ func (r *round) bookHold(h *hold) error {
 		if pod == nil {
 			continue
 		}
-		mark := m.fork.Mark()
-		res, err := m.Simulator.Place(r.ctx, m.fork, pod, int(n))
-		if err != nil {
-			if r.ctx.Err() != nil {
-				return fmt.Errorf("cannot simulate what %s holds in %s: %w", h.Reservation, m.Name, err)
+		for _, node := range m.fullestFirst() {
+			if h.held == h.left {
+				break
 			}
-			m.fork.Revert(mark)
+			mark := m.fork.Mark()
+			res, err := m.Simulator.Place(r.ctx, m.fork, onlyOn(pod, node), int(h.left-h.held))
+			if err != nil {
+				if r.ctx.Err() != nil {
+					return fmt.Errorf("cannot simulate what %s holds in %s: %w", h.Reservation, m.Name, err)
+				}
+				m.fork.Revert(mark)
+				m.fork.Commit(mark)
+				break
+			}
 			m.fork.Commit(mark)
-			continue
+			h.held += int32(res.Placed)
+			h.placed[m] = append(h.placed[m], res.Pods...)
 		}
-		m.fork.Commit(mark)
-		h.held += int32(res.Placed)
-		h.placed[m] = append(h.placed[m], res.Pods...)
 	}
 	return nil
+}
+
+// fullestFirst returns the names of a member's real nodes. A kube-scheduler would
+// spread what is held over all of them, and none would ever be empty; so it is
+// packed, and the others can go.
+func (m *member) fullestFirst() []string {
+	type node struct {
+		name string
+		cpu  int64
+	}
+	// List cannot fail on a fork.
+	infos, _ := m.fork.List()
+	nodes := make([]node, 0, len(infos))
+	for _, ni := range infos {
+		if !m.isVirtual(ni) {
+			nodes = append(nodes, node{ni.Node().Name, ni.GetRequested().GetMilliCPU()})
+		}
+	}
+	slices.SortFunc(nodes, func(a, b node) int {
+		return cmp.Or(cmp.Compare(b.cpu, a.cpu), cmp.Compare(a.name, b.name))
+	})
+	out := make([]string, 0, len(nodes))
+	for _, n := range nodes {
+		out = append(out, n.name)
+	}
+	return out
+}
+
+// onlyOn returns a pod that goes to one node.
+func onlyOn(p *corev1.Pod, name string) *corev1.Pod {
+	out := p.DeepCopy()
+	a := nodeAffinity(&out.Spec)
+	if a.RequiredDuringSchedulingIgnoredDuringExecution == nil {
+		a.RequiredDuringSchedulingIgnoredDuringExecution = &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{{}}}
+	}
+	terms := a.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms
+	for i := range terms {
+		terms[i].MatchFields = append(terms[i].MatchFields, corev1.NodeSelectorRequirement{Key: metav1.ObjectNameField, Operator: corev1.NodeSelectorOpIn, Values: []string{name}})
+	}
+	return out
 }
 
 // rank of a member: that of its place among the preferred ones, or the last.

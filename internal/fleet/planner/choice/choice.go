@@ -46,7 +46,7 @@ type Kind struct {
 	// limit.
 	Promised bool
 	// Cost of a node, by which nodes are compared, and Money of it, which counts
-	// against the limit.
+	// against the limit. Of a promised node it only says what it is worth.
 	Cost, Money int64
 	// Wait is what it costs to place a replica there that is not Soft.
 	Wait int64
@@ -71,7 +71,10 @@ const Unlimited = -1
 // A Problem is replicas to place and nodes to rent.
 type Problem struct {
 	// Shapes, the most important first.
-	Shapes  []Shape
+	Shapes []Shape
+	// Private resources are the last ones: a node has one of each, and a replica
+	// that asks for it keeps others away, but takes nothing of the node.
+	Private int
 	Kinds   []Kind
 	Members []Member
 	// Limits; Unlimited if there is none. Others are >= 0.
@@ -105,7 +108,17 @@ type Solution struct {
 	Exact bool
 }
 
-// Size of a solution in nodes that are not promised.
+// Short reports whether replicas have no place that should have one.
+func (s *Solution) Short(p *Problem) bool {
+	for i, n := range s.Left {
+		if n > 0 && !p.Shapes[i].Soft {
+			return true
+		}
+	}
+	return false
+}
+
+// rented returns the number of nodes that are not promised.
 func (s *Solution) rented(p *Problem) int32 {
 	n := int32(0)
 	for _, x := range s.Nodes {
@@ -221,7 +234,7 @@ func tidy(nodes []Node) []Node {
 // of one kind, however many, packed greedily. It is false if some of it does not
 // fit there.
 func Alone(p *Problem, s *Solution, kind int) (int64, bool) {
-	sub := &Problem{Shapes: slices.Clone(p.Shapes), Kinds: []Kind{p.Kinds[kind]}, Members: p.Members, Nodes: Unlimited, Clusters: Unlimited, Money: Unlimited, Zones: p.Zones}
+	sub := &Problem{Shapes: slices.Clone(p.Shapes), Private: p.Private, Kinds: []Kind{p.Kinds[kind]}, Members: p.Members, Nodes: Unlimited, Clusters: Unlimited, Money: Unlimited, Zones: p.Zones}
 	total := int32(0)
 	for i := range sub.Shapes {
 		sub.Shapes[i].Count, sub.Shapes[i].Soft = 0, false

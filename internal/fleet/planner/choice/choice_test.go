@@ -100,3 +100,45 @@ func totals(n []int32) int32 {
 	}
 	return sum
 }
+
+// TestLargerProblems are solved within their limits, and what is found is found
+// again on nodes that are promised.
+func TestLargerProblems(t *testing.T) {
+	for seed := range uint64(60) {
+		r := rand.New(rand.NewPCG(seed, 9))
+		p := random(r, 1+r.IntN(8), 1+r.IntN(12), int32(20+r.IntN(100)))
+		for i := range p.Kinds {
+			p.Kinds[i].Max = 100
+		}
+		if seed%2 == 0 {
+			p.Nodes, p.Money = Unlimited, Unlimited
+		}
+		if seed%5 == 0 {
+			p.Spread, p.Zones = 30, []int32{0, 0, 0}
+			for i := range p.Kinds {
+				p.Kinds[i].Zones = []int{r.IntN(3), r.IntN(3)}
+			}
+		}
+		s := Solve(p)
+		check(t, p, s)
+		if p.price(s.Nodes).Cost != s.Cost {
+			t.Errorf("Seed %d: the cost is %d, not %d", seed, p.price(s.Nodes).Cost, s.Cost)
+		}
+		q := *p
+		q.Nodes, q.Money, q.Kinds = Unlimited, Unlimited, nil
+		for i, k := range p.Kinds {
+			q.Kinds = append(q.Kinds, k)
+			k.Promised, k.Max = true, 0
+			for _, n := range s.Nodes {
+				if n.Kind == i {
+					k.Max += n.Count
+				}
+			}
+			q.Kinds = append(q.Kinds, k)
+		}
+		again := Solve(&q)
+		if p.Nodes < 0 && p.Money < 0 && again.rented(&q)*50 > s.rented(p)+50 {
+			t.Errorf("Seed %d: %d nodes are promised, but %d more are taken", seed, s.rented(p), again.rented(&q))
+		}
+	}
+}

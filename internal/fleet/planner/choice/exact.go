@@ -8,7 +8,7 @@ import (
 // exactBudget is how many steps an exact search may take: about a tenth of a
 // second. maxStates is how many states of coverage it may have.
 const (
-	exactBudget = 4_000_000
+	exactBudget = 3_000_000
 	maxStates   = 1 << 17
 	maxPatterns = 4_000
 	maxZones    = 8

@@ -9,7 +9,7 @@ import (
 const (
 	// attempts at packing everything, each with values corrected by the one
 	// before.
-	attempts = 24
+	attempts = 30
 	// tolledAttempts are made with each toll, and tollSteps to find the smallest.
 	tolledAttempts = 8
 	tollSteps      = 4
@@ -25,20 +25,37 @@ func approximate(p *Problem) *Solution {
 			best = s
 		}
 	}
+	promised := slices.ContainsFunc(p.Kinds, func(k Kind) bool { return k.Promised && k.Max > 0 })
 	subsets := p.subsets()
+	tolls := tolls(p)
 	for _, closed := range subsets {
-		g := newGreedy(p, closed)
-		for i := range max(4, attempts/len(subsets)) {
-			g.style = i % (styles - 1)
-			if i%8 == 5 {
-				g.style = styles - 1
+		for t, toll := range tolls {
+			q := p.tolled(toll)
+			g := newGreedy(q, closed)
+			g.adaptive = t > 0
+			for i := range max(4, attempts/len(subsets)/len(tolls)) {
+				g.style = i % (styles - 1)
+				if i%8 == 5 {
+					g.style = styles - 1
+				}
+				nodes := g.construct()
+				if promised {
+					nodes = repair(p, nodes, closed)
+				}
+				if p.Spread > 0 {
+					// To improve does not look at zones.
+					keep(p.price(tidy(slices.Clone(nodes))))
+				}
+				keep(p.price(improve(q, nodes, closed).Nodes))
+				g.correct(nodes)
+				if promised && best.rented(p) == 0 && !best.Short(p) {
+					// Everything has room on what is promised.
+					return best
+				}
 			}
-			nodes := g.construct()
-			keep(improve(p, nodes, closed))
-			g.correct(nodes)
 		}
 	}
-	if best.short(p) {
+	if best.Short(p) {
 		if p.Nodes > 0 {
 			p.withFewer(subsets, keep)
 		}
@@ -51,14 +68,26 @@ func approximate(p *Problem) *Solution {
 	return polish(p, best)
 }
 
-// short reports whether replicas have no place that should have one.
-func (s *Solution) short(p *Problem) bool {
-	for i, n := range s.Left {
-		if n > 0 && !p.Shapes[i].Soft {
-			return true
+// tolls on nodes with which packing is tried. With one, fewer and larger nodes
+// are taken: many small ones may look as good and leave nothing to share.
+func tolls(p *Problem) []int64 {
+	dearest := int64(0)
+	for i := range p.Kinds {
+		dearest = max(dearest, p.Kinds[i].Cost)
+	}
+	return []int64{0, dearest / 64, dearest / 16}
+}
+
+// tolled returns the problem with a toll on every node that is rented.
+func (p *Problem) tolled(toll int64) *Problem {
+	q := *p
+	q.Kinds = slices.Clone(p.Kinds)
+	for i := range q.Kinds {
+		if !q.Kinds[i].Promised {
+			q.Kinds[i].Cost += toll
 		}
 	}
-	return false
+	return &q
 }
 
 // withFewer packs with a toll on every node, so that fewer and larger ones are
@@ -70,22 +99,17 @@ func (p *Problem) withFewer(subsets []map[int]bool, keep func(*Solution)) {
 	}
 	pack := func(toll int64) bool {
 		// How many nodes everything needs is only seen without the limit.
-		q := *p
-		q.Nodes, q.Kinds = Unlimited, slices.Clone(p.Kinds)
-		for i := range q.Kinds {
-			if !q.Kinds[i].Promised {
-				q.Kinds[i].Cost += toll
-			}
-		}
+		q := p.tolled(toll)
+		q.Nodes = Unlimited
 		all := false
 		for _, closed := range subsets {
-			g := newGreedy(&q, closed)
+			g := newGreedy(q, closed)
 			for i := range max(2, tolledAttempts/len(subsets)) {
 				g.style = i % (styles - 1)
 				nodes := g.construct()
-				if t := p.price(improve(&q, nodes, closed).Nodes); t.rented(p) <= p.Nodes {
+				if t := p.price(improve(q, nodes, closed).Nodes); t.rented(p) <= p.Nodes {
 					keep(t)
-					all = all || !t.short(p)
+					all = all || !t.Short(p)
 				}
 				g.correct(nodes)
 			}
@@ -157,10 +181,16 @@ type ledger struct {
 	money  int64
 	free   int32
 	opened []bool
+	// zones has the nodes of each zone, turn how many of a kind were taken.
+	zones []int32
+	turn  []int32
 }
 
 func newLedger(p *Problem, closed map[int]bool) *ledger {
-	l := &ledger{p: p, closed: closed, opened: make([]bool, len(p.Members)), nodes: math.MaxInt32, money: math.MaxInt64, free: math.MaxInt32}
+	l := &ledger{
+		p: p, closed: closed, opened: make([]bool, len(p.Members)), zones: slices.Clone(p.Zones), turn: make([]int32, len(p.Kinds)),
+		nodes: math.MaxInt32, money: math.MaxInt64, free: math.MaxInt32,
+	}
 	for k := range p.Shapes {
 		l.left = append(l.left, p.Shapes[k].Count)
 	}
@@ -210,6 +240,28 @@ func (l *ledger) allowed(kind int) int32 {
 	return n
 }
 
+// next is the zone of the next node of a kind, or -1.
+func (l *ledger) next(kind int) int {
+	z := l.p.Kinds[kind].Zones
+	if l.p.Spread == 0 || len(z) == 0 {
+		return -1
+	}
+	return z[int(l.turn[kind])%len(z)]
+}
+
+// uneven is what the next node of a kind adds to the cost of the spread.
+func (l *ledger) uneven(kind int) float64 {
+	z := l.next(kind)
+	if z < 0 {
+		return 0
+	}
+	before := imbalance(l.zones)
+	l.zones[z]++
+	after := imbalance(l.zones)
+	l.zones[z]--
+	return float64(l.p.Spread * (after - before))
+}
+
 func (l *ledger) spend(n Node) {
 	k := &l.p.Kinds[n.Kind]
 	l.avail[n.Kind] -= n.Count
@@ -218,6 +270,12 @@ func (l *ledger) spend(n Node) {
 	}
 	if k.Promised {
 		return
+	}
+	for range n.Count {
+		if z := l.next(n.Kind); z >= 0 {
+			l.zones[z]++
+		}
+		l.turn[n.Kind]++
 	}
 	l.nodes -= n.Count
 	l.money -= k.Money * int64(n.Count)
@@ -235,6 +293,10 @@ type greedy struct {
 	style  int
 	// value of a replica of each shape.
 	value []float64
+	// cost of a node of each kind. That of promised ones follows what they turn
+	// out to hold, so that what suits them best goes there.
+	cost     []float64
+	adaptive bool
 	// fills are what each kind would be filled with, good while as many are
 	// left of each shape.
 	fills [][]int32
@@ -247,12 +309,15 @@ const styles = 3
 
 func newGreedy(p *Problem, closed map[int]bool) *greedy {
 	g := &greedy{p: p, closed: closed, value: make([]float64, len(p.Shapes)), fills: make([][]int32, len(p.Kinds)), worth: make([]float64, len(p.Kinds))}
+	for k := range p.Kinds {
+		g.cost = append(g.cost, float64(p.Kinds[k].Cost))
+	}
 	for i := range p.Shapes {
 		best := math.Inf(1)
 		for k := range p.Kinds {
 			kind := &p.Kinds[k]
-			if kind.Takes[i] && !kind.Promised && fits(kind.Room, p.Shapes[i].Size, 1) > 0 {
-				best = min(best, math.Max(float64(kind.Cost), 1)*share(kind.Room, p.Shapes[i].Size))
+			if kind.Takes[i] && (!kind.Promised || kind.Cost > 0) && fits(kind.Room, p.Shapes[i].Size, 1) > 0 {
+				best = min(best, math.Max(float64(kind.Cost), 1)*p.share(kind.Room, p.Shapes[i].Size))
 			}
 		}
 		if math.IsInf(best, 1) {
@@ -264,9 +329,9 @@ func newGreedy(p *Problem, closed map[int]bool) *greedy {
 }
 
 // share returns the largest part of a room that a size takes.
-func share(room, size []int64) float64 {
+func (p *Problem) share(room, size []int64) float64 {
 	out := 1e-9
-	for d, s := range size {
+	for d, s := range size[:len(size)-p.Private] {
 		if s > 0 && room[d] > 0 {
 			out = max(out, float64(s)/float64(room[d]))
 		}
@@ -292,15 +357,12 @@ func (g *greedy) construct() []Node {
 			if g.worth[k] <= 0 {
 				continue
 			}
-			if p.Kinds[k].Promised {
-				best = k
-				break
-			}
-			cost := float64(g.costOf(k, l))
-			if !g.pays(k, l) {
+			promised := p.Kinds[k].Promised
+			if !promised && !g.pays(k) {
 				continue
 			}
-			if r := g.worth[k] / max(cost, 1e-3); r > ratio {
+			r := g.worth[k] / max(g.costOf(k, l), 1e-3)
+			if first := promised && (best < 0 || !p.Kinds[best].Promised); first || r > ratio && (promised || best < 0 || !p.Kinds[best].Promised) {
 				best, ratio = k, r
 			}
 		}
@@ -313,31 +375,38 @@ func (g *greedy) construct() []Node {
 				n.Count = min(n.Count, l.left[i]/f)
 			}
 		}
+		if l.next(best) >= 0 && !p.Kinds[best].Promised {
+			// The next may be better in another zone.
+			n.Count = 1
+		}
 		l.spend(n)
 		nodes = append(nodes, n)
 	}
 }
 
 // costOf a node of a kind, with what waiting there costs.
-func (g *greedy) costOf(kind int, l *ledger) int64 {
+func (g *greedy) costOf(kind int, l *ledger) float64 {
 	k := &g.p.Kinds[kind]
-	cost := k.Cost
+	cost := g.cost[kind]
 	for i, f := range g.fills[kind] {
 		if !g.p.Shapes[i].Soft {
-			cost += int64(f) * k.Wait
+			cost += float64(f) * float64(k.Wait)
 		}
 	}
-	if !l.opened[k.Member] && len(l.p.Members) > 0 {
+	if !k.Promised {
+		cost = max(0, cost+l.uneven(kind))
+	}
+	if !k.Promised && !l.opened[k.Member] {
 		// The fee is shared by all that will be there; it decides between
 		// subsets of members, not between nodes.
-		cost += g.p.Members[k.Member].Fee / 16
+		cost += float64(g.p.Members[k.Member].Fee) / 16
 	}
 	return cost
 }
 
 // pays reports whether a node has something on it that must be placed, or is
 // cheaper than what it takes over.
-func (g *greedy) pays(kind int, l *ledger) bool {
+func (g *greedy) pays(kind int) bool {
 	outside := int64(0)
 	for i, f := range g.fills[kind] {
 		if f > 0 && !g.p.Shapes[i].Soft {
@@ -383,7 +452,7 @@ func (g *greedy) fill(kind int, left []int32) ([]int32, float64) {
 			}
 			kept = append(kept, i)
 			take := 1e-12
-			for d, s := range size {
+			for d, s := range size[:len(size)-p.Private] {
 				if s == 0 {
 					continue
 				}
@@ -418,9 +487,9 @@ func (g *greedy) fill(kind int, left []int32) ([]int32, float64) {
 // worth more than was thought.
 func (g *greedy) correct(nodes []Node) {
 	sum, weight := make([]float64, len(g.value)), make([]float64, len(g.value))
+	held, count := make([]float64, len(g.cost)), make([]float64, len(g.cost))
 	for _, n := range nodes {
-		k := &g.p.Kinds[n.Kind]
-		if k.Promised || k.Cost <= 0 {
+		if g.cost[n.Kind] <= 0 {
 			continue
 		}
 		worth := 0.0
@@ -430,15 +499,26 @@ func (g *greedy) correct(nodes []Node) {
 		if worth <= 0 {
 			continue
 		}
+		held[n.Kind] += worth * float64(n.Count)
+		count[n.Kind] += float64(n.Count)
 		for i, f := range n.Fill {
 			w := float64(f) * float64(n.Count)
-			sum[i] += w * g.value[i] * float64(k.Cost) / worth
+			sum[i] += w * g.value[i] * g.cost[n.Kind] / worth
 			weight[i] += w
+		}
+	}
+	for k, n := range count {
+		if n > 0 && g.adaptive && g.p.Kinds[k].Promised {
+			g.cost[k] = (g.cost[k] + held[k]/n) / 2
 		}
 	}
 	for i := range g.value {
 		if weight[i] > 0 {
 			g.value[i] = (g.value[i] + sum[i]/weight[i]) / 2
+		}
+		if placed := int32(weight[i]); placed < g.p.Shapes[i].Count && !g.p.Shapes[i].Soft {
+			// Those that found no place are to be placed sooner.
+			g.value[i] *= 1.3
 		}
 	}
 }

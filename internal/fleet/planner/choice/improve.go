@@ -8,9 +8,9 @@ import (
 const (
 	// polishRounds parts of a solution are solved exactly, each within
 	// polishBudget steps and with the replicas of at most polishNodes nodes.
-	polishRounds   = 24
+	polishRounds   = 16
 	polishFailures = 2
-	polishBudget   = 300_000
+	polishBudget   = 150_000
 	polishNodes    = 8
 	polishStates   = 2_000
 )
@@ -423,4 +423,99 @@ func (p *Problem) without(s *Solution, part, rest []Node) *Problem {
 		}
 	}
 	return &sub
+}
+
+const (
+	// repairs is for how many replicas without a place repair looks, and
+	// repairSteps how many nodes it looks at.
+	repairs     = 100
+	repairSteps = 2_000_000
+)
+
+// repair finds room for a few replicas that have none, or only on nodes to rent:
+// another replica makes room for each of them, and goes to a third node.
+func repair(p *Problem, nodes []Node, closed map[int]bool) []Node {
+	l := newLedger(p, closed)
+	var bins []Node
+	var rooms [][]int64
+	for _, n := range nodes {
+		k := &p.Kinds[n.Kind]
+		if !k.Promised {
+			// These are chosen anew.
+			continue
+		}
+		l.spend(n)
+		for range n.Count {
+			room := slices.Clone(k.Room)
+			for d, u := range p.used(n.Fill) {
+				room[d] -= u
+			}
+			bins = append(bins, Node{Kind: n.Kind, Fill: slices.Clone(n.Fill), Count: 1})
+			rooms = append(rooms, room)
+		}
+	}
+	left := int32(0)
+	for _, n := range l.left {
+		left += n
+	}
+	if left == 0 || left > repairs {
+		return nodes
+	}
+	move := func(i, bin int, n int32) {
+		bins[bin].Fill[i] += n
+		for d, s := range p.Shapes[i].Size {
+			rooms[bin][d] -= s * int64(n)
+		}
+	}
+	steps := 0
+	find := func(i, not int) int {
+		for b := range bins {
+			if steps++; b != not && p.Kinds[bins[b].Kind].Takes[i] && fits(rooms[b], p.Shapes[i].Size, 1) > 0 {
+				return b
+			}
+		}
+		return -1
+	}
+	for i := range l.left {
+	next:
+		for l.left[i] > 0 {
+			if b := find(i, -1); b >= 0 {
+				move(i, b, 1)
+				l.left[i]--
+				continue
+			}
+			for b := range bins {
+				if !p.Kinds[bins[b].Kind].Takes[i] || steps > repairSteps {
+					continue
+				}
+				for j, f := range bins[b].Fill {
+					if f == 0 || j == i {
+						continue
+					}
+					move(j, b, -1)
+					if fits(rooms[b], p.Shapes[i].Size, 1) > 0 {
+						if to := find(j, b); to >= 0 {
+							move(i, b, 1)
+							move(j, to, 1)
+							l.left[i]--
+							continue next
+						}
+					}
+					move(j, b, 1)
+				}
+			}
+			break
+		}
+	}
+	rest := *p
+	rest.Shapes, rest.Kinds = slices.Clone(p.Shapes), slices.Clone(p.Kinds)
+	for i := range rest.Shapes {
+		rest.Shapes[i].Count = l.left[i]
+	}
+	for i := range rest.Kinds {
+		if rest.Kinds[i].Promised {
+			rest.Kinds[i].Max = 0
+		}
+	}
+	return append(tidy(bins), newGreedy(&rest, closed).construct()...)
 }
