@@ -13,7 +13,7 @@ BENCH ?= all
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
 
-demo: ## A region survives a surge, on the local stack (about 3 minutes warm)
+demo: ## A region survives two surges, on the local stack (about 3 minutes warm)
 	@$(GO) run ./cluster/local demo
 
 test: unit stack-test e2e ## Pass all tests: unit, simulator and end-to-end
@@ -56,9 +56,11 @@ generate: ## Regenerate deep copies, method sets, CRDs and XRDs
 vet: ## go vet
 	$(GO) vet ./...
 	$(GO) vet -C cluster/xpkg ./...
+	$(GO) vet -C test/bench/karpenter ./...
 
 lint: ## gofmt and staticcheck
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "not gofmt-ed"; exit 1; }
 	$(GO) build -C hack/lint -o $(CURDIR)/_output/bin/staticcheck honnef.co/go/tools/cmd/staticcheck
 	_output/bin/staticcheck ./...
 	cd cluster/xpkg && $(CURDIR)/_output/bin/staticcheck ./...
+	cd test/bench/karpenter && $(CURDIR)/_output/bin/staticcheck ./...

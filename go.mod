@@ -20,6 +20,8 @@ require (
 	github.com/karmada-io/karmada v1.18.0
 	github.com/prometheus/client_golang v1.23.2
 	github.com/samber/lo v1.53.0
+	github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/common v1.0.961
+	github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/tke v1.0.961
 	golang.org/x/sync v0.22.0
 	golang.org/x/term v0.45.0
 	golang.org/x/time v0.15.0
@@ -114,8 +116,6 @@ require (
 	github.com/spf13/pflag v1.0.10 // indirect
 	github.com/stretchr/objx v0.5.2 // indirect
 	github.com/stretchr/testify v1.11.1 // indirect
-	github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/common v1.0.961 // indirect
-	github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/tke v1.0.961 // indirect
 	github.com/tjfoc/gmsm v1.4.1 // indirect
 	github.com/x448/float16 v0.8.4 // indirect
 	github.com/xhit/go-str2duration/v2 v2.1.0 // indirect

@@ -99,9 +99,7 @@ func Generate(seed uint64) Case {
 		if o.Spot {
 			o.Price = o.Price * (4 + r.IntN(5)) / 10
 		}
-		for _, z := range r.Perm(len(zoneNames))[:1+r.IntN(2)] {
-			o.Zones = append(o.Zones, z)
-		}
+		o.Zones = r.Perm(len(zoneNames))[:1+r.IntN(2)]
 		c.Offerings = append(c.Offerings, o)
 	}
 	if r.IntN(3) == 0 {

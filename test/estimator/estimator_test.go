@@ -136,7 +136,7 @@ func TestEstimates(t *testing.T) {
 			want: map[string]int32{"idc-a": 2, "idc-b": 1},
 		},
 		{
-			reason: "Of 8 CPU, a replica of 3 leaves room for one more: four of them, and one elsewhere",
+			reason: "Two nodes of 8 CPU have room for four replicas of 3",
 			name:   "first", objs: workload("first", schedulerName, 3, need(corev1.ResourceCPU, "3")),
 			want: map[string]int32{"idc-a": 3},
 		},

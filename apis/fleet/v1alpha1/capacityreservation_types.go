@@ -32,7 +32,8 @@ type WorkloadTarget struct {
 // An Amount of capacity: exactly one of its fields.
 // +kubebuilder:validation:XValidation:rule="[has(self.replicas), has(self.nodes), has(self.resources)].exists_one(x, x)",message="set exactly one of replicas, nodes and resources"
 type Amount struct {
-	// Replicas of each targeted workload, beside those that run at home.
+	// Replicas of each targeted workload, beside those that run at home and those
+	// that were on rented capacity when the reservation began.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=100000
@@ -132,6 +133,11 @@ type CapacityReservationStatus struct {
 	// +optional
 	// +listType=set
 	Targets []string `json:"targets,omitempty"`
+
+	// Baselines are the replicas of each target, by its binding, that were on
+	// rented capacity when the reservation began: they use nothing of it.
+	// +optional
+	Baselines map[string]int32 `json:"baselines,omitempty"`
 
 	// Replicas of the targets that run on rented capacity, and that still fit
 	// into what is reserved.

@@ -292,6 +292,13 @@ func (in *CapacityReservationStatus) DeepCopyInto(out *CapacityReservationStatus
 		*out = make([]string, len(*in))
 		copy(*out, *in)
 	}
+	if in.Baselines != nil {
+		in, out := &in.Baselines, &out.Baselines
+		*out = make(map[string]int32, len(*in))
+		for key, val := range *in {
+			(*out)[key] = val
+		}
+	}
 	if in.MembersInUse != nil {
 		in, out := &in.MembersInUse, &out.MembersInUse
 		*out = make([]string, len(*in))

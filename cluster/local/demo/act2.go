@@ -55,7 +55,10 @@ func (s *story) sellOut(ctx context.Context) error {
 	if err := s.scale(ctx, ebbing, ebbingFrom); err != nil {
 		return err
 	}
-	if err := s.until(ctx, s.allReady); err != nil {
+	if err := s.until(ctx, func() (bool, string, error) {
+		w := s.observer.State().Workload(ebbing)
+		return w.Desired == ebbingFrom && w.Own == ebbingFrom, ebbing + " to fill its place at home", nil
+	}); err != nil {
 		return err
 	}
 	at := time.Now()

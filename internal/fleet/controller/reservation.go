@@ -33,6 +33,8 @@ type reservation struct {
 	template *scheduler.Template
 	// wanted replicas are to be held in all, used of them are.
 	wanted, used int32
+	// baselines of the targets.
+	baselines map[string]int32
 }
 
 func (f *Fleet) readReservations(ctx context.Context, v *view) error {
@@ -94,8 +96,9 @@ func targets(t *fleetv1alpha1.WorkloadTarget, b binding, labels map[string]strin
 // active ones.
 func (f *Fleet) hold(p *poolPlan, bs []binding, pool *scheduler.Pool) map[string]bool {
 	reserved := map[string]bool{}
-	// What a binding has in elastic members is used of one reservation only.
-	used := map[string]int32{}
+	// What a binding has in elastic members, and how much of it older
+	// reservations account for: it is used of one only.
+	used, counted := map[string]int32{}, map[string]int32{}
 	for _, b := range bs {
 		for _, c := range b.spec.Clusters {
 			if slices.ContainsFunc(pool.Members, func(m scheduler.Member) bool { return m.Elastic && m.Name == c.Name }) {
@@ -119,22 +122,33 @@ func (f *Fleet) hold(p *poolPlan, bs []binding, pool *scheduler.Pool) map[string
 			continue
 		}
 		r.template = ts[0].pods
+		r.baselines = map[string]int32{}
+		mine := map[string]int32{}
 		for _, b := range r.targets {
-			reserved[b.id()] = true
+			id := b.id()
+			reserved[id] = true
+			base, ok := r.Status.Baselines[id]
+			if !ok {
+				base = used[id]
+			}
+			r.baselines[id] = base
+			counted[id] = max(counted[id], base)
+			mine[id] = max(0, used[id]-counted[id])
 		}
-		pool.Holds = append(pool.Holds, r.holds(p.merged, ts, used)...)
+		pool.Holds = append(pool.Holds, r.holds(p.merged, ts, mine, counted)...)
 	}
 	return reserved
 }
 
 // holds of a reservation: one for each target if it is an amount of replicas,
-// or else one for all. What the targets use already is taken from used.
-func (r *reservation) holds(plan *fleetv1alpha1.CapacityPlan, ts []*template, used map[string]int32) []scheduler.Hold {
+// or else one for all. What the targets use of it is given; what it holds is
+// added to what is accounted for.
+func (r *reservation) holds(plan *fleetv1alpha1.CapacityPlan, ts []*template, used, counted map[string]int32) []scheduler.Hold {
 	var out []scheduler.Hold
 	if n := r.Spec.Amount.Replicas; n != nil {
 		for i, b := range r.targets {
 			take := min(*n, used[b.id()])
-			used[b.id()] -= take
+			counted[b.id()] += *n
 			r.wanted += *n
 			r.used += take
 			out = append(out, scheduler.Hold{Reservation: r.Name, Bindings: []string{b.id()}, Template: ts[i].pods, Count: *n - take, Prefer: r.Spec.Prefer})
@@ -151,7 +165,7 @@ func (r *reservation) holds(plan *fleetv1alpha1.CapacityPlan, ts []*template, us
 			each = 1
 		}
 		take := min(int64(h.Count), int64(used[b.id()])*each)
-		used[b.id()] -= int32((take + each - 1) / each)
+		counted[b.id()] += int32((take + each - 1) / each)
 		h.Count -= int32(take)
 		r.used += int32(take)
 	}
@@ -218,6 +232,7 @@ func (v *view) statusOf(r *reservation, made []plannedCapacity) (fleetv1alpha1.C
 	}
 	st.ObservedGeneration = r.Generation
 	st.Targets = r.names()
+	st.Baselines = r.baselines
 	// Those that were granted are among them.
 	st.Running = r.running(v)
 	if r.ended == "" && len(r.targets) == 0 {
@@ -255,7 +270,7 @@ func (f *Fleet) writeReservation(ctx context.Context, r *reservation, st fleetv1
 
 // reservationUrgent reports whether someone acts on, or waits for, what changed.
 func reservationUrgent(a, b *fleetv1alpha1.CapacityReservationStatus) bool {
-	return a.Phase != b.Phase || a.ObservedGeneration != b.ObservedGeneration || !slices.Equal(a.Targets, b.Targets) || !slices.Equal(a.MembersInUse, b.MembersInUse)
+	return a.Phase != b.Phase || a.ObservedGeneration != b.ObservedGeneration || !maps.Equal(a.Baselines, b.Baselines) || !slices.Equal(a.Targets, b.Targets) || !slices.Equal(a.MembersInUse, b.MembersInUse)
 }
 
 // writeReservations writes the statuses of all reservations.

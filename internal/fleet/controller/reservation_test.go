@@ -25,6 +25,8 @@ func capacityReservation(fn ...func(*fleetv1alpha1.CapacityReservation)) *fleetv
 			Targets: []fleetv1alpha1.WorkloadTarget{{Namespace: "default", Kind: "Deployment", Name: "web"}},
 		},
 	}
+	// Nothing of its target was on rented capacity when it began.
+	r.Status.Baselines = map[string]int32{"default/web-deployment": 0}
 	for _, f := range fn {
 		f(r)
 	}
@@ -85,6 +87,28 @@ func TestHold(t *testing.T) {
 				r.Name = "second"
 			})},
 			want: []hold{{"default-burst", []string{"default/web-deployment"}, 0}, {"second", []string{"default/web-deployment"}, 4}}, reserved: true,
+		},
+		"Begins": {
+			reason: "What was there when it began uses nothing of it.", assigned: 2,
+			rs: []*fleetv1alpha1.CapacityReservation{capacityReservation(func(r *fleetv1alpha1.CapacityReservation) {
+				r.Status.Baselines = nil
+			})},
+			want: []hold{{"default-burst", []string{"default/web-deployment"}, 5}}, reserved: true,
+		},
+		"Baseline": {
+			reason: "What came since does.", assigned: 3,
+			rs: []*fleetv1alpha1.CapacityReservation{capacityReservation(func(r *fleetv1alpha1.CapacityReservation) {
+				r.Status.Baselines["default/web-deployment"] = 2
+			})},
+			want: []hold{{"default-burst", []string{"default/web-deployment"}, 4}}, reserved: true,
+		},
+		"Later": {
+			reason: "One that began when the first was used up guarantees more.", assigned: 5,
+			rs: []*fleetv1alpha1.CapacityReservation{capacityReservation(), capacityReservation(func(r *fleetv1alpha1.CapacityReservation) {
+				r.Name = "second"
+				r.Status.Baselines["default/web-deployment"] = 5
+			})},
+			want: []hold{{"default-burst", []string{"default/web-deployment"}, 0}, {"second", []string{"default/web-deployment"}, 5}}, reserved: true,
 		},
 		"Nodes": {
 			reason: "Two nodes of 8 CPU hold four replicas of 3.", assigned: 1,

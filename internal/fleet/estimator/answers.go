@@ -17,8 +17,9 @@ import (
 // member.
 func (e *Estimator) maxAvailableReplicas(ctx context.Context, req *replicasRequest) *response {
 	var t *scheduler.Template
+	limit := most
 	prepare := func(work context.Context) error {
-		if t = e.template(work, objectOf(ctx)); t != nil {
+		if t, limit = e.template(work, objectOf(ctx)); t != nil {
 			return nil
 		}
 		namespace := ""
@@ -33,7 +34,7 @@ func (e *Estimator) maxAvailableReplicas(ctx context.Context, req *replicasReque
 			return estimate{}, nil
 		}
 		err = e.with(work, r, req.assumed, func() error {
-			out, err = r.count(work, t, most)
+			out, err = r.count(work, t, limit)
 			return err
 		})
 		return out, err
@@ -114,22 +115,23 @@ func unschedulableSince(p *corev1.Pod) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// template of the workload that a request is for, or nil if it is not known
-// soon enough.
-func (e *Estimator) template(ctx context.Context, o object) *scheduler.Template {
+// template of the workload that a request is for, or nil if it is not known soon
+// enough, and how many replicas of it to count.
+func (e *Estimator) template(ctx context.Context, o object) (*scheduler.Template, int) {
 	if o == (object{}) {
-		return nil
+		return nil, most
 	}
 	a := e.find(ctx, o)
 	if a == nil {
-		return nil
+		return nil, most
 	}
 	ctx, cancel := context.WithTimeout(ctx, e.Budget/4)
 	defer cancel()
+	limit := min(most, max(many, manyTimes*int(a.wanted)))
 	if w := e.templates.get(ctx, a); w.known {
-		return w.template
+		return w.template, limit
 	}
-	return nil
+	return nil, limit
 }
 
 // find the binding of a workload, or nil if it is not known soon.
@@ -197,8 +199,13 @@ func alike(a *assigned, cs []component) bool {
 	return slices.EqualFunc(components(a.ref.Namespace, a.components), cs, func(x, y component) bool { return x.name == y.name && x.replicas == y.replicas })
 }
 
-// countSets counts how many whole sets fit, and takes them away again. It adds
-// ever more of them at a time, and fewer when those do not fit.
+// manySets are so many that it does not matter whether some more of them come one
+// after the other, or each component of all of them.
+const manySets = 8
+
+// countSets counts how many whole sets fit, and takes them away again. The first
+// come one after the other, then ever more at a time, and fewer when those do not
+// fit.
 func (r *room) countSets(ctx context.Context, cs []component) (estimate, error) {
 	pods := make([]*corev1.Pod, len(cs))
 	size := int32(0)
@@ -229,10 +236,11 @@ func (r *room) countSets(ctx context.Context, cs []component) (estimate, error) 
 			step /= 2
 		default:
 			out.n += step
-			if growing {
+			switch {
+			case !growing:
+				step = max(1, step/2)
+			case out.n >= manySets*step:
 				step *= 2
-			} else {
-				step /= 2
 			}
 		}
 	}

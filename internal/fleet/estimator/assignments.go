@@ -28,7 +28,8 @@ type assigned struct {
 	id       string
 	workload snapshot.WorkloadKey
 	ref      workv1alpha2.ObjectReference
-	// replicas of it by member.
+	// wanted replicas, and those assigned by member.
+	wanted   int32
 	replicas map[string]int32
 	// needs of a replica, and components of a set, if it has several.
 	needs      *workv1alpha2.ReplicaRequirements
@@ -235,7 +236,7 @@ func (a *assignments) find(ctx context.Context, o object) *assigned {
 func assignedOf(o client.Object, spec *workv1alpha2.ResourceBindingSpec, status *workv1alpha2.ResourceBindingStatus) *assigned {
 	ref := spec.Resource
 	out := &assigned{
-		id: idOf(o), ref: ref, needs: spec.ReplicaRequirements, components: spec.Components,
+		id: idOf(o), ref: ref, wanted: spec.Replicas, needs: spec.ReplicaRequirements, components: spec.Components,
 		workload: snapshot.WorkloadKey{Namespace: ref.Namespace, Kind: ref.Kind, Name: ref.Name},
 		replicas: map[string]int32{},
 	}

@@ -1,5 +1,7 @@
 //go:build !kubernetes_protomessage_one_more_release
 
+//lint:file-ignore SA1019 What is deprecated is still said by karmada-scheduler.
+
 package estimator
 
 import (

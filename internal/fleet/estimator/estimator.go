@@ -54,11 +54,13 @@ const (
 	// three seconds by default (--scheduler-estimator-timeout).
 	DefaultBudget = 2 * time.Second
 
-	// most is the largest number of replicas that is counted: the count is a
-	// simulation of each of them. More are no different to a scheduler, except
-	// that members with more room than this get equal shares of a binding that
-	// is divided by room.
-	most = 10000
+	// most is the largest number of replicas that is counted, since each of them
+	// is simulated, and of a workload that wants few, many or manyTimes what it
+	// wants. Members with more room than that are the same to karmada-scheduler:
+	// they get equal shares of what it divides by room.
+	most      = 10000
+	many      = 1000
+	manyTimes = 100
 
 	// shutdownGrace is how long calls under way may take when fleet ends.
 	shutdownGrace = time.Second
@@ -195,7 +197,7 @@ func (e *Estimator) answer(ctx context.Context, method, name string, prepare fun
 		budget = min(budget, until.Sub(began)*9/10)
 	}
 	// What is counted when the work must end is an answer, so it ends earlier.
-	work, cancel := context.WithTimeout(ctx, budget*9/10)
+	work, cancel := context.WithTimeout(ctx, budget*3/4)
 	defer cancel()
 	limit, cancelLimit := context.WithTimeout(ctx, budget)
 	defer cancelLimit()

@@ -91,7 +91,7 @@ func (w *world) start(t *testing.T) *world {
 	for name, in := range w.members {
 		w.member(registry, name, in)
 	}
-	w.estimator = New(Options{Members: registry, Client: c, Live: c, Budget: w.budget, CertDir: w.certDir, Log: testr.New(t)})
+	w.estimator = New(Options{Members: registry, Client: c, Live: c, Budget: w.budget, CertDir: w.certDir, Log: testr.NewWithOptions(t, testr.Options{Verbosity: 1})})
 	for _, b := range w.bindings {
 		w.estimator.assignments.set(b)
 	}

@@ -45,6 +45,18 @@ func TestHolds(t *testing.T) {
 				Demands: []demand{{"default/other", 2}}, Held: targetsOf{"burst": 3}, Missing: targetsOf{},
 			},
 		},
+		"Packed": {
+			reason: "What is held is on as few nodes as can be: others find whole nodes.",
+			build: func(w *tester) {
+				cloud(w, 2)
+				w.hold("burst", 2, w.binding("web", 0, "3", nil))
+				w.binding("large", 1, "8", nil)
+			},
+			want: want{
+				Targets: map[string]targetsOf{"default/web": {}, "default/large": {"ack": 1}},
+				Held:    targetsOf{"burst": 2}, Missing: targetsOf{},
+			},
+		},
 		"TargetUsesIt": {
 			reason: "The target fills what is held for it, and less is held then.",
 			build: func(w *tester) {

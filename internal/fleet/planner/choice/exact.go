@@ -2,6 +2,7 @@ package choice
 
 import (
 	"cmp"
+	"math"
 	"slices"
 )
 
@@ -47,6 +48,12 @@ type search struct {
 	byMoney, byNodes, byClusters, byUsed bool
 	turns                                int32
 	fresh                                []int
+
+	// No label matters that costs more than known, what the replicas that it
+	// does not cover cost at least included; -1 if nothing is known that places
+	// all replicas.
+	known int64
+	least []int64
 }
 
 // exact solves a problem if that takes no more than the budget.
@@ -56,9 +63,13 @@ type search struct {
 // another node was to take as well is taken by the first, for which waiting
 // costs least.
 func exact(p *Problem, budget int) (*Solution, bool) {
-	s := &search{p: p, budget: budget}
+	s := &search{p: p, budget: budget, known: -1}
 	s.turns = 1
-	if !s.prepare() || !s.run() {
+	if !s.prepare() {
+		return nil, false
+	}
+	s.bound()
+	if !s.run() {
 		return nil, false
 	}
 	return s.solution(), true
@@ -116,6 +127,64 @@ func (s *search) prepare() bool {
 		return cmp.Or(cmp.Compare(promised(x), promised(y)), cmp.Compare(x.Wait, y.Wait))
 	})
 	return true
+}
+
+// bound finds out what is not worth looking at.
+func (s *search) bound() {
+	p := s.p
+	var best *Solution
+	for _, closed := range p.subsets() {
+		g := newGreedy(p, closed)
+		for i := range styles {
+			g.style = i
+			nodes := g.construct()
+			for _, t := range []*Solution{p.price(tidy(slices.Clone(nodes))), improve(p, nodes, closed)} {
+				if !t.Short(p) && (best == nil || t.Cost < best.Cost) {
+					best = t
+				}
+			}
+			g.correct(nodes)
+		}
+	}
+	if best == nil {
+		return
+	}
+	s.known = best.Cost
+	shapes := len(p.Shapes)
+	s.least = make([]int64, len(s.digits)/max(1, shapes))
+	if shapes == 0 {
+		return
+	}
+	for d := range p.Shapes[0].Size {
+		// The least that a unit of the resource costs, and what promised nodes
+		// have of it for nothing.
+		each, promised, some := math.Inf(1), int64(0), false
+		for i := range p.Kinds {
+			k := &p.Kinds[i]
+			switch {
+			case k.Max <= 0 || k.Room[d] <= 0:
+			case k.Promised:
+				promised += k.Room[d] * int64(k.Max)
+			default:
+				each, some = min(each, float64(k.Cost)/float64(k.Room[d])), true
+			}
+		}
+		if !some {
+			continue
+		}
+		for v := range s.least {
+			rest := -promised
+			for j := range p.Shapes {
+				if !p.Shapes[j].Soft {
+					rest += p.Shapes[j].Size[d] * int64(p.Shapes[j].Count-s.digits[v*shapes+j])
+				}
+			}
+			if rest > 0 {
+				// A little less, because of rounding.
+				s.least[v] = max(s.least[v], int64(float64(rest)*each*(1-1e-9))-1)
+			}
+		}
+	}
 }
 
 // enumerate the patterns of a kind.
@@ -261,6 +330,9 @@ func (s *search) extend(at int32, kind int, n int32, next *[]int32) bool {
 		l := base
 		l.state, l.pattern = state, int32(i)
 		l.cost += waiting * k.Wait
+		if s.known >= 0 && l.cost+s.least[state] > s.known {
+			continue
+		}
 		s.insert(l, next)
 	}
 	return true
