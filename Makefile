@@ -4,7 +4,7 @@ SHELL := /bin/bash
 GO ?= go
 # Packages with tests that start parts of the local stack, which the unit tests
 # leave out. They run one after the other.
-STACK_TESTS := ./cluster/local/stack ./test/cloudsim/backend/local ./test/render ./test/exact ./test/xpkg
+STACK_TESTS := ./cluster/local/stack ./test/cloudsim/backend/local ./test/render ./test/exact ./test/estimator ./test/xpkg
 BENCH ?= all
 
 .DEFAULT_GOAL := help

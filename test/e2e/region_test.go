@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -326,4 +327,24 @@ func (p *pool) remove(ctx context.Context) {
 			p.Errorf("the workloads do not go: %v", err)
 		}
 	}
+}
+
+// inCloud is a client of the pool's cloud cluster, with the kubeconfig that its
+// managed resource publishes.
+func (p *pool) inCloud(ctx context.Context) client.Client {
+	p.Helper()
+	s := &corev1.Secret{}
+	name := types.NamespacedName{Namespace: p.claim.Namespace, Name: p.name + "-" + p.elastic() + "-kubeconfig"}
+	if err := env.host.Get(ctx, name, s); err != nil {
+		p.Fatalf("cannot read the kubeconfig of the cloud cluster: %v", err)
+	}
+	cfg, err := clientcmd.RESTConfigFromKubeConfig(s.Data["kubeconfig"])
+	if err != nil {
+		p.Fatalf("cannot parse the kubeconfig of the cloud cluster: %v", err)
+	}
+	c, err := client.New(unthrottled(cfg), client.Options{})
+	if err != nil {
+		p.Fatalf("cannot make client of the cloud cluster: %v", err)
+	}
+	return c
 }

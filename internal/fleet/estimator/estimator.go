@@ -47,7 +47,7 @@ import (
 
 const (
 	// Unknown is the answer that says that there is none
-	// (UnauthenticReplica of k8s.io/karmada's pkg/estimator/client).
+	// (UnauthenticReplica of Karmada's pkg/estimator/client).
 	Unknown = -1
 
 	// DefaultBudget is how long an answer may take. karmada-scheduler waits

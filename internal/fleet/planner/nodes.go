@@ -161,11 +161,11 @@ func (p *plan) templateAt(o *offering, i int) (*corev1.Node, []*corev1.Pod) {
 	if o.InstanceType != "" {
 		n.Labels[corev1.LabelInstanceTypeStable] = o.InstanceType
 	}
-	if o.Region != "" {
-		n.Labels[corev1.LabelTopologyRegion] = o.Region
+	if r := o.regionLabel(); r != "" {
+		n.Labels[corev1.LabelTopologyRegion] = r
 	}
 	if len(o.Zones) > 0 {
-		n.Labels[corev1.LabelTopologyZone] = o.Zones[i%len(o.Zones)]
+		n.Labels[corev1.LabelTopologyZone] = o.zoneLabel(o.Zones[i%len(o.Zones)])
 	}
 	maps.Copy(n.Labels, o.Labels)
 	n.Labels[fleetv1alpha1.LabelOffering] = o.Name

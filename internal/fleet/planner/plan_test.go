@@ -299,6 +299,32 @@ func TestOrder(t *testing.T) {
 			},
 			want: want{Nodes: map[string]int32{"ack-g": 1}, Wanted: true, Phase: fleetv1alpha1.PhaseBursting, Reason: "Sufficient", Cost: "1"},
 		},
+		"ZonesOfTKE": {
+			reason: "Nodes of TKE carry the number of their zone and a short name of their region, also before there is one.",
+			build: func(w *tester) {
+				w.elastic("tke", "0", scheduler.Serving)
+				o := w.offering("tke-g", "tke", "8", "1", 10)
+				o.Source, o.Region, o.Zones = &fleetv1alpha1.OfferingSource{Cloud: fleetv1alpha1.CloudTKE}, "ap-guangzhou", []string{"ap-guangzhou-3", "ap-guangzhou-6"}
+				w.demand(2, cpu("3")).Template.Spec.Spec.NodeSelector = map[string]string{corev1.LabelTopologyZone: "100006", corev1.LabelTopologyRegion: "gz"}
+			},
+			want: want{Nodes: map[string]int32{"tke-g": 1}, Wanted: true, Phase: fleetv1alpha1.PhaseBursting, Reason: "Sufficient", Cost: "1"},
+		},
+		"SpreadOverZonesOfTKE": {
+			reason: "A node that is there and one that is to come are in zones by the same names.",
+			build: func(w *tester) {
+				w.elastic("tke", "0", scheduler.Serving)
+				o := w.offering("tke-g", "tke", "8", "1", 10)
+				o.Source, o.Region, o.Zones = &fleetv1alpha1.OfferingSource{Cloud: fleetv1alpha1.CloudTKE}, "ap-guangzhou", []string{"ap-guangzhou-3", "ap-guangzhou-6"}
+				w.node("tke", "tke-g", "n1", true).Labels[corev1.LabelTopologyZone] = "100003"
+				d := w.demand(2, cpu("3"))
+				d.Template.Spec.Labels = map[string]string{"app": "spread"}
+				d.Template.Spec.Spec.TopologySpreadConstraints = []corev1.TopologySpreadConstraint{{
+					MaxSkew: 1, TopologyKey: corev1.LabelTopologyZone, WhenUnsatisfiable: corev1.DoNotSchedule,
+					MinDomains: ptr.To(int32(2)), LabelSelector: &metav1.LabelSelector{MatchLabels: d.Template.Spec.Labels},
+				}}
+			},
+			want: want{Nodes: map[string]int32{"tke-g": 2}, Wanted: true, Phase: fleetv1alpha1.PhaseBursting, Reason: "Sufficient", Cost: "2"},
+		},
 		"Minimum": {
 			reason: "A minimum is kept without demand, and takes demand first.",
 			build: func(w *tester) {

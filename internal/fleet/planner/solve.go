@@ -374,7 +374,7 @@ func (p *plan) addOffering(m *model, o *offering, index int, extra int32) error 
 		if m.Spread > 0 {
 			z := p.zones()
 			for i := range o.Zones {
-				k.Zones = append(k.Zones, z.index(o.Zones[(int(o.outstanding+o.ordered+extra)+i)%len(o.Zones)]))
+				k.Zones = append(k.Zones, z.index(o.zoneLabel(o.Zones[(int(o.outstanding+o.ordered+extra)+i)%len(o.Zones)])))
 			}
 		}
 		m.Kinds = append(m.Kinds, k)

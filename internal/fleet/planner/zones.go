@@ -1,10 +1,33 @@
 package planner
 
 import (
+	"cmp"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+
+	fleetv1alpha1 "regionpool.io/provider-regionpool/apis/fleet/v1alpha1"
+	"regionpool.io/provider-regionpool/internal/catalogue"
 )
+
+// zoneLabel is what nodes of an offering carry as topology.kubernetes.io/zone in
+// a zone. TKE writes a number there. Where that is not known the name stands for
+// it: it keeps zones apart.
+func (o *offering) zoneLabel(zone string) string {
+	if o.Source != nil && o.Source.Cloud == fleetv1alpha1.CloudTKE {
+		return cmp.Or(catalogue.TKEZoneLabel(zone), zone)
+	}
+	return zone
+}
+
+// regionLabel is what nodes of an offering carry as topology.kubernetes.io/region,
+// "" if it is not known. TKE writes a short name there.
+func (o *offering) regionLabel() string {
+	if o.Source != nil && o.Source.Cloud == fleetv1alpha1.CloudTKE {
+		return catalogue.TKERegionLabel(o.Region)
+	}
+	return o.Region
+}
 
 // zoneCounts are the nodes of a plan by zone.
 type zoneCounts struct {
@@ -18,7 +41,7 @@ func (p *plan) zones() *zoneCounts {
 	z := &zoneCounts{}
 	for _, o := range p.stock {
 		for _, name := range o.Zones {
-			z.index(name)
+			z.index(o.zoneLabel(name))
 		}
 	}
 	for _, o := range p.stock {
@@ -49,7 +72,7 @@ func (z *zoneCounts) index(name string) int {
 func (z *zoneCounts) add(o *offering, at int, n int32) {
 	for i := range int(n) {
 		if len(o.Zones) > 0 {
-			z.counts[z.index(o.Zones[(at+i)%len(o.Zones)])]++
+			z.counts[z.index(o.zoneLabel(o.Zones[(at+i)%len(o.Zones)]))]++
 		}
 	}
 }

@@ -116,11 +116,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	e := &requestlog.Entry{Time: start, Service: "ack", Method: r.Method, Path: r.URL.Path, RequestID: s.Random.RequestID()}
-	defer func() {
-		e.Seconds = time.Since(start).Seconds()
-		s.Requests.Add(*e)
-	}()
-	rec := &gateway.Response{ResponseWriter: w, Entry: e}
+	rec := &gateway.Response{ResponseWriter: w, Entry: e, Log: s.Requests}
+	defer rec.Finish()
 
 	rt, vars := match(s.routes, r.Method, r.URL.Path)
 	c := &call{route: rt, vars: vars, query: r.URL.Query(), body: body, entry: e, id: e.RequestID}

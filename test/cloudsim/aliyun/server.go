@@ -81,11 +81,9 @@ func (c *call) body(e *apiError) any {
 func (s *Server) ServeHTTP(rw http.ResponseWriter, r *http.Request, body []byte) {
 	start := time.Now()
 	c := s.call(r, body)
-	defer func() {
-		c.entry.Time, c.entry.Seconds = start, time.Since(start).Seconds()
-		s.Requests.Add(*c.entry)
-	}()
-	w := &gateway.Response{ResponseWriter: rw, Entry: c.entry}
+	c.entry.Time = start
+	w := &gateway.Response{ResponseWriter: rw, Entry: c.entry, Log: s.Requests}
+	defer w.Finish()
 
 	akid, refusal := s.verify(c, r, body)
 	c.entry.AccessKeyID = akid

@@ -17,21 +17,38 @@ import (
 // MaxBody is the largest request, in bytes.
 const MaxBody = 4 << 20
 
-// Response notes the status in the log, and can break off.
+// Response notes the status in the log, and can break off. A call is in the log
+// before its caller can have the answer.
 type Response struct {
 	http.ResponseWriter
 	Entry *requestlog.Entry
+	// Log that gets the entry.
+	Log *requestlog.Log
+
+	logged bool
+}
+
+// Finish logs the call, unless it was logged with its answer.
+func (w *Response) Finish() { w.log(w.Entry.Status) }
+
+func (w *Response) log(status int) {
+	if w.logged {
+		return
+	}
+	w.logged = true
+	w.Entry.Status, w.Entry.Seconds = status, time.Since(w.Entry.Time).Seconds()
+	w.Log.Add(*w.Entry)
 }
 
 // WriteHeader sends the status.
 func (w *Response) WriteHeader(status int) {
-	w.Entry.Status = status
+	w.log(status)
 	w.ResponseWriter.WriteHeader(status)
 }
 
 // Cut closes the connection without an answer.
 func (w *Response) Cut() {
-	w.Entry.Status = 0
+	w.log(0)
 	if h, ok := w.ResponseWriter.(http.Hijacker); ok {
 		if conn, _, err := h.Hijack(); err == nil {
 			_ = conn.Close()
@@ -43,7 +60,7 @@ func (w *Response) Cut() {
 
 // Truncate announces the whole body and sends half of it.
 func (w *Response) Truncate(status int, b []byte) {
-	w.Entry.Status = status
+	w.log(status)
 	h, ok := w.ResponseWriter.(http.Hijacker)
 	if !ok {
 		panic(http.ErrAbortHandler)

@@ -143,11 +143,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e := &requestlog.Entry{
 		Time: start, Service: "tencent", Action: r.Header.Get("X-TC-Action"), Method: r.Method, Path: r.URL.Path, RequestID: strings.ToLower(s.Random.RequestID()),
 	}
-	defer func() {
-		e.Seconds = time.Since(start).Seconds()
-		s.Requests.Add(*e)
-	}()
-	rec := &gateway.Response{ResponseWriter: w, Entry: e}
+	rec := &gateway.Response{ResponseWriter: w, Entry: e, Log: s.Requests}
+	defer rec.Finish()
 	c := &call{region: r.Header.Get("X-TC-Region"), body: body, entry: e, id: e.RequestID}
 	c.subject = faults.Subject{Action: e.Action, Attrs: map[string]string{"cloud": "tencent", "method": r.Method, "region": c.region}}
 	c.describe()

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	kerrors "k8s.io/apimachinery/pkg/api/errors"
@@ -26,11 +25,6 @@ import (
 	"regionpool.io/provider-regionpool/internal/controller/elastic"
 	"regionpool.io/provider-regionpool/internal/controller/lifecycle"
 )
-
-// siblingsGrace is how long a pool waits before it believes that it goes alone.
-// The resources of a claim are deleted one after the other, in any order. Pods
-// must not be evicted before their replicas have moved to other members.
-const siblingsGrace = 5 * time.Second
 
 // Delete the pool, one step at each call: its cluster leaves the federation,
 // load balancers and volumes are given back, pods are evicted as far as their
@@ -61,7 +55,12 @@ func (e *external) delete(ctx context.Context, cr *v1alpha1.VirtualNodePool, p *
 		cr.SetConditions(lifecycle.DeletionGoesOn("The cloud is deleting the virtual node pool"))
 		return nil
 	}
-	if wait, err := e.waitForMembers(ctx, cr); err != nil || wait {
+	// A typed nil would not be one.
+	var cl elastic.Cluster
+	if e.cluster != nil {
+		cl = e.cluster
+	}
+	if wait, err := e.MembersFirst(ctx, cr, v1alpha1.ClusterGroupVersionKind, cr.Spec.ForProvider.ClusterRef.Name, cl); err != nil || wait {
 		return err
 	}
 	force, wait, err := e.empty(ctx, cr)
@@ -98,37 +97,6 @@ func (e *external) unprotect(ctx context.Context, cr *v1alpha1.VirtualNodePool, 
 	}
 	cr.SetConditions(lifecycle.DeletionGoesOn("Switching deletion protection off"))
 	return nil
-}
-
-// clusterGoes reports whether the cluster goes as well.
-func (e *external) clusterGoes() bool { return e.cluster == nil || meta.WasDeleted(e.cluster) }
-
-// waitForMembers reports whether the cluster has to leave the federation first.
-func (e *external) waitForMembers(ctx context.Context, cr *v1alpha1.VirtualNodePool) (bool, error) {
-	var goes *metav1.Time
-	if e.cluster != nil {
-		goes = e.cluster.GetDeletionTimestamp()
-	}
-	members, err := elastic.Members(ctx, e.Host, v1alpha1.ClusterGroupVersionKind, cr.GetNamespace(), cr.Spec.ForProvider.ClusterRef.Name, goes)
-	if err != nil {
-		return true, err
-	}
-	var holding []string
-	for i := range members {
-		// If the cluster stays its Members do too, and only the pool goes.
-		if e.clusterGoes() || meta.WasDeleted(&members[i]) {
-			holding = append(holding, members[i].GetName())
-		}
-	}
-	switch {
-	case len(holding) > 0:
-		cr.SetConditions(lifecycle.DeletionBlocked(lifecycle.ReasonWaiting, "Waiting until Member "+elastic.Names(holding)+" has left the federation"))
-		return true, nil
-	case len(members) > 0 && e.Clock.Since(cr.GetDeletionTimestamp().Time) < siblingsGrace:
-		cr.SetConditions(lifecycle.DeletionBlocked(lifecycle.ReasonWaiting, "Waiting a moment, as the Cluster may be deleted as well"))
-		return true, nil
-	}
-	return false, nil
 }
 
 // empty the virtual nodes. It reports whether the pool has to be deleted by
