@@ -121,11 +121,11 @@ func TestBuild(t *testing.T) {
 			want:   want{layers: []string{"", xpkg.PackageAnnotation}, kinds: map[string]int{}, program: "function"},
 		},
 		"configuration-regionpool": {
-			reason: "The configuration has the claim, its composition, the activation of its kinds, and no program.",
+			reason: "The configuration has both claims, their compositions, the activation of their kinds, and no program.",
 			linter: xpkg.NewConfigurationLinter(),
 			want: want{
 				layers: []string{xpkg.PackageAnnotation, xpkg.ExamplesAnnotation},
-				kinds:  map[string]int{"CompositeResourceDefinition": 1, "Composition": 1, "ManagedResourceActivationPolicy": 1},
+				kinds:  map[string]int{"CompositeResourceDefinition": 2, "Composition": 2, "ManagedResourceActivationPolicy": 1},
 			},
 		},
 	}
@@ -196,10 +196,10 @@ func TestRelocate(t *testing.T) {
 		want     want
 	}{
 		"AsCheckedIn": {
-			reason: "Without a registry, dependencies stay where they are. The function is called as Crossplane will name it.",
+			reason: "Without a registry, dependencies stay where they are. Both compositions call the function as Crossplane will name it.",
 			want: want{
 				packages:  []string{"registry.example.org/regionpool/provider-regionpool", "registry.example.org/regionpool/function-regionpool"},
-				functions: []string{"regionpool-function-regionpool"},
+				functions: []string{"regionpool-function-regionpool", "regionpool-function-regionpool"},
 			},
 		},
 		"DeepPath": {
@@ -207,7 +207,7 @@ func TestRelocate(t *testing.T) {
 			registry: "127.0.0.1:5000/mirror/pools",
 			want: want{
 				packages:  []string{"127.0.0.1:5000/mirror/pools/provider-regionpool", "127.0.0.1:5000/mirror/pools/function-regionpool"},
-				functions: []string{"mirror-pools-function-regionpool"},
+				functions: []string{"mirror-pools-function-regionpool", "mirror-pools-function-regionpool"},
 			},
 		},
 		"NoPath": {
@@ -215,7 +215,7 @@ func TestRelocate(t *testing.T) {
 			registry: "registry.example.com",
 			want: want{
 				packages:  []string{"registry.example.com/provider-regionpool", "registry.example.com/function-regionpool"},
-				functions: []string{"function-regionpool"},
+				functions: []string{"function-regionpool", "function-regionpool"},
 			},
 		},
 	}

@@ -2,6 +2,7 @@ package function
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,11 +22,12 @@ import (
 	elasticv1alpha1 "regionpool.io/provider-regionpool/apis/v1alpha1"
 )
 
-// Names of the requirements of a Burst: the pool that it is for, and the pool's
-// plan.
+// Names of the requirements of a Burst: the pool that it is for, the pool's plan,
+// and what other Bursts reserve.
 const (
-	requirePool = "pool"
-	requirePlan = "plan"
+	requirePool         = "pool"
+	requirePlan         = "plan"
+	requireReservations = "reservations"
 )
 
 // A burst is a claim with what was observed of it and of its pool.
@@ -36,6 +38,8 @@ type burst struct {
 	regionPool *platformv1alpha1.RegionPool
 	// asked says that core has answered.
 	asked bool
+	// others are the reservations of the other Bursts on the pool.
+	others []federationv1alpha1.CapacityReservation
 	// reservation is nil if it is not observed.
 	reservation *federationv1alpha1.CapacityReservation
 	tenant
@@ -45,6 +49,8 @@ type burst struct {
 	cluster *platformv1alpha1.ElasticCluster
 	// tier of the members that the Burst brings.
 	tier int32
+	// parts of the cluster.
+	parts []part
 }
 
 // composeBurst composes a CapacityReservation, and an elastic cluster with its
@@ -78,13 +84,11 @@ func composeBurst(in *input, out *output) error {
 		condition(out, conditionOfferingsValid, corev1.ConditionFalse, "InvalidSpec", err.Error())
 		return errors.Wrap(err, "cannot compose the claim: nothing is changed until this is mended")
 	}
-	if unknown := b.unknown(); len(unknown) > 0 {
-		// The fleet passes over them. A pool that is edited must not keep its
-		// Bursts from ending.
-		condition(out, conditionOfferingsValid, corev1.ConditionFalse, "UnknownCluster", unknown.ToAggregate().Error())
-	} else {
-		condition(out, conditionOfferingsValid, corev1.ConditionTrue, "Valid", "")
+	fixed, err := b.build()
+	if err != nil {
+		return err
 	}
+	reportValid(out, b.unknown(), fixed)
 
 	switch {
 	case b.regionPool == nil && b.reservation == nil:
@@ -169,6 +173,9 @@ func (b *burst) gather(out *output) error {
 	}
 
 	if e := b.claim.Spec.Elastic; e != nil {
+		if err := b.gatherOthers(out); err != nil {
+			return err
+		}
 		c := *e
 		v, err := b.lingering(b.in, c, b.wasOfferings())
 		if err != nil {
@@ -180,6 +187,52 @@ func (b *burst) gather(out *output) error {
 		b.cluster = &c
 	}
 	return nil
+}
+
+// gatherOthers finds the reservations of other Bursts on the pool.
+func (b *burst) gatherOthers(out *output) error {
+	out.require(requireReservations, federationv1alpha1.CapacityReservationGroupVersionKind, b.claim.GetNamespace(), nil)
+	for _, r := range b.in.required[requireReservations] {
+		if controlledBy(r.Resource, b.in.xr) {
+			continue
+		}
+		x := federationv1alpha1.CapacityReservation{}
+		if err := parse(r.Resource.Object, &x); err != nil {
+			return errors.Wrapf(err, "cannot parse CapacityReservation %q", r.Resource.GetName())
+		}
+		if x.Spec.ForProvider.Pool == b.pool {
+			b.others = append(b.others, x)
+		}
+	}
+	return nil
+}
+
+// older reservations of other Bursts, whose names are taken. A cluster that exists
+// already keeps its name: it must be able to end.
+func (b *burst) older() []federationv1alpha1.CapacityReservation {
+	if b.cluster == nil || b.in.exists(*b.cluster) {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(b.others), func(o federationv1alpha1.CapacityReservation) bool {
+		if b.reservation == nil {
+			return false
+		}
+		mine, theirs := b.reservation.GetCreationTimestamp(), o.GetCreationTimestamp()
+		return mine.Before(&theirs) || mine.Equal(&theirs) && b.reservation.GetName() < o.GetName()
+	})
+}
+
+// taken names are those of what reservations bring.
+func (n *names) taken(rs []federationv1alpha1.CapacityReservation) {
+	for i := range rs {
+		whose := fmt.Sprintf("a cluster of CapacityReservation %q", rs[i].GetName())
+		for _, m := range rs[i].Spec.ForProvider.Members {
+			n.members[m.Name] = whose
+		}
+		for _, o := range rs[i].Spec.ForProvider.Offerings {
+			n.offerings[o.Name] = whose
+		}
+	}
 }
 
 // observedLeaks is the policy of a pool that is gone, from the tags of what was
@@ -269,6 +322,16 @@ func (b *burst) verdict(exists bool) (compose bool, why string) {
 	}
 }
 
+// build the parts of the cluster, and complain of changes to them that cannot be
+// made.
+func (b *burst) build() (field.ErrorList, error) {
+	if b.cluster == nil {
+		return nil, nil
+	}
+	b.parts = b.elastic(*b.cluster)
+	return b.in.fixed(b.parts, field.NewPath("spec", "elastic"), *b.cluster)
+}
+
 func (b *burst) composeElastic(out *output) error {
 	if b.cluster == nil {
 		return nil
@@ -284,7 +347,7 @@ func (b *burst) composeElastic(out *output) error {
 	if !compose {
 		return nil
 	}
-	for _, part := range b.elastic(*b.cluster) {
+	for _, part := range b.parts {
 		if err := out.compose(part.name, part.object, b.in.ready(part.name)); err != nil {
 			return err
 		}
@@ -335,15 +398,30 @@ func (b *burst) offerings() ([]fleetv1alpha1.Offering, field.ErrorList) {
 	return out, errs
 }
 
-// check finds names that clash with those of the pool or that are too long.
+// check finds names and networks that clash with those of the pool, names that
+// are too long, and amounts of nothing.
 func (b *burst) check() field.ErrorList {
 	n := newNames()
 	if b.regionPool != nil {
 		n.pool(b.regionPool, fmt.Sprintf("a cluster of RegionPool %q", b.regionPool.GetName()))
 		n.errs = nil
 	}
+	// Two node pools of one offering would each order all of its nodes.
+	n.taken(b.older())
 	if e := b.claim.Spec.Elastic; e != nil {
-		n.elastic(field.NewPath("spec", "elastic"), *e, "")
+		at := field.NewPath("spec", "elastic")
+		n.elastic(at, *e, "")
+		if b.regionPool != nil && b.reservation == nil {
+			for _, o := range b.regionPool.Spec.Elastic {
+				n.errs = append(n.errs, overlap(at, *e, o)...)
+			}
+		}
+	}
+	// The schema cannot look into a list of resources.
+	for _, name := range sortedKeys(b.claim.Spec.Amount.Resources) {
+		if q := b.claim.Spec.Amount.Resources[name]; q.Sign() <= 0 {
+			n.errs = append(n.errs, field.Invalid(field.NewPath("spec", "amount", "resources").Key(string(name)), q.String(), "must be above 0"))
+		}
 	}
 	if r := b.claim.GetNamespace() + "-" + b.claim.GetName(); len(r) > validation.DNS1123SubdomainMaxLength {
 		n.errs = append(n.errs, field.Invalid(field.NewPath("metadata", "name"), b.claim.GetName(), "together with the namespace it is too long: shorten it"))
@@ -351,7 +429,9 @@ func (b *burst) check() field.ErrorList {
 	return n.errs
 }
 
-// unknown are preferred clusters that neither the pool nor the claim has.
+// unknown are preferred clusters that neither the pool nor the claim has. The
+// fleet passes over them: a pool that is edited must not keep its Bursts from
+// ending.
 func (b *burst) unknown() field.ErrorList {
 	if b.regionPool == nil {
 		return nil

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/testing/protocmp"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	fnv1 "github.com/crossplane/function-sdk-go/proto/v1"
 	"github.com/crossplane/function-sdk-go/response"
@@ -105,6 +106,57 @@ func tell(rsp *fnv1.RunFunctionResponse, conditions ...string) told {
 	s := rsp.GetDesired().GetComposite().GetResource().GetFields()["status"].GetStructValue().GetFields()
 	out.Phase, out.Message = s["phase"].GetStringValue(), s["message"].GetStringValue()
 	return out
+}
+
+// TestBurstsOfOneName: two clusters of one name would follow one plan, and each
+// order all of its nodes.
+func TestBurstsOfOneName(t *testing.T) {
+	const wanted = `{phase: Bursting, members: [{name: tke, wanted: true, reason: it is kept warm}]}`
+	other := func(pool, member, created string) *fnv1.Resource {
+		r := observedResource("federation.regionpool.io/v1alpha1", "CapacityReservation", "other",
+			`{forProvider: {pool: `+pool+`, members: [{name: `+member+`, elastic: true}], offerings: [{name: `+member+`-general, member: `+member+`}]}}`, `{}`)
+		if created != "" {
+			r.GetResource().GetFields()["metadata"].GetStructValue().GetFields()["creationTimestamp"] = structpb.NewStringValue(created)
+		}
+		return r
+	}
+	mine := func() map[string]*fnv1.Resource {
+		r := observedReservation(`{phase: Filling}`)
+		r.GetResource().GetFields()["metadata"].GetStructValue().GetFields()["creationTimestamp"] = structpb.NewStringValue("2026-11-10T20:00:01Z")
+		return map[string]*fnv1.Resource{"capacity-reservation": r}
+	}
+	rented := rentedByBurst(`{phase: Filled}`)
+	const fatal = `cannot compose the claim: nothing is changed until this is mended: ` +
+		`[spec.elastic.name: Invalid value: "tke": is also the name of a cluster of CapacityReservation "other": rename one, ` +
+		`spec.elastic.nodePools[0].name: Invalid value: "general": makes the offering "tke-general", as does a cluster of CapacityReservation "other": rename one]`
+	cases := map[string]struct {
+		reason   string
+		observed map[string]*fnv1.Resource
+		other    *fnv1.Resource
+		fatal    string
+		composed int
+	}{
+		"Taken":     {reason: "A name that another Burst has is taken.", other: other("platform-shanghai", "tke", "2026-11-10T20:00:00Z"), fatal: fatal},
+		"Second":    {reason: "It is the second, though both were reserved before either saw the other.", observed: mine(), other: other("platform-shanghai", "tke", "2026-11-10T20:00:00Z"), fatal: fatal},
+		"First":     {reason: "The first goes on.", observed: mine(), other: other("platform-shanghai", "tke", "2026-11-10T20:00:02Z"), composed: 5},
+		"Exists":    {reason: "A cluster that exists stays, and can end.", observed: rented, other: other("platform-shanghai", "tke", "2026-11-10T20:00:00Z"), composed: 5},
+		"OtherName": {reason: "Another name is no matter.", observed: mine(), other: other("platform-shanghai", "tke2", "2026-11-10T20:00:00Z"), composed: 5},
+		"OtherPool": {reason: "Nor is another pool, which has a plan of its own.", observed: mine(), other: other("platform-beijing", "tke", "2026-11-10T20:00:00Z"), composed: 5},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			req := required(object(testClaim), observedPlan(wanted))
+			req[requireReservations] = &fnv1.Resources{Items: []*fnv1.Resource{observedReservation(`{}`), tc.other}}
+			rsp := run(t, &fnv1.RunFunctionRequest{Observed: &fnv1.State{Composite: object(testBurstElastic), Resources: tc.observed}, RequiredResources: req})
+			got := tell(rsp)
+			if diff := cmp.Diff(tc.fatal, got.Fatal); diff != "" {
+				t.Errorf("\nReason: %s\n-want, +got:\n%s", tc.reason, diff)
+			}
+			if len(got.Composed) != tc.composed && tc.fatal == "" {
+				t.Errorf("\nReason: %s\ncomposed: %v", tc.reason, got.Composed)
+			}
+		})
+	}
 }
 
 func TestBurst(t *testing.T) {
@@ -303,6 +355,20 @@ func TestBurst(t *testing.T) {
 			required: required(pool, nil),
 			want: told{Composed: []string{}, TTL: short,
 				Fatal: `cannot compose the claim: nothing is changed until this is mended: spec.elastic.name: Invalid value: "ack": is also the name of a cluster of RegionPool "shanghai": rename one`},
+		},
+		"NoAmount": {
+			reason:   "Nothing of a resource is a slip.",
+			claim:    object(testBurst, "{replicas: 20}", `{resources: {cpu: "10", memory: "0", nvidia.com/gpu: "-1"}}`),
+			required: required(pool, nil),
+			want: told{Composed: []string{}, TTL: short,
+				Fatal: `cannot compose the claim: nothing is changed until this is mended: [spec.amount.resources[memory]: Invalid value: "0": must be above 0, spec.amount.resources[nvidia.com/gpu]: Invalid value: "-1": must be above 0]`},
+		},
+		"SameRange": {
+			reason:   "Pods of two clusters of a network need ranges of their own.",
+			claim:    object(testBurstElastic),
+			required: required(object(testClaimTKE, "name: tke\n", "name: other\n"), nil),
+			want: told{Composed: []string{}, TTL: short,
+				Fatal: `cannot compose the claim: nothing is changed until this is mended: spec.elastic.tke.clusterCIDR: Invalid value: "172.16.0.0/16": overlaps 172.16.0.0/16 of other, which is in the same VPC: set another range`},
 		},
 		"UnknownType": {
 			reason:   "An unknown type is told, also before the pool exists.",

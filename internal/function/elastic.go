@@ -164,6 +164,8 @@ func (t tenant) ackCluster(e platformv1alpha1.ElasticCluster) *ackv1alpha1.Clust
 	}
 }
 
+// ackNodePool names its vSwitches in any case, so that those of a claim that no
+// longer does are taken back.
 func (t tenant) ackNodePool(e platformv1alpha1.ElasticCluster, np platformv1alpha1.ElasticNodePool) *ackv1alpha1.NodePool {
 	o := offeringName(e.Name, np.Name)
 	return &ackv1alpha1.NodePool{
@@ -174,7 +176,7 @@ func (t tenant) ackNodePool(e platformv1alpha1.ElasticCluster, np platformv1alph
 				ClusterRef:    corev1.LocalObjectReference{Name: t.objectName(e.Name)},
 				InstanceTypes: np.InstanceTypes,
 				CapacityType:  capacityType(np),
-				VSwitchIDs:    np.Subnets,
+				VSwitchIDs:    orSubnets(np.Subnets, e),
 				SizeFrom:      t.sizeFrom(o),
 				Min:           np.Min,
 				Max:           np.Max,

@@ -351,6 +351,8 @@ func TestStock(t *testing.T) {
 		`{conditions: [{type: CapacityAvailable, status: "False", reason: OutOfStock, message: "ecs.g7.4xlarge in cn-shanghai-b"}]}`)
 	plan := observedResource("federation.regionpool.io/v1alpha1", "CapacityPlan", "shanghai", `{forProvider: {members: []}}`,
 		`{conditions: [{type: OfferingsAvailable, status: "False", message: "ack-general: OutOfStock of ecs.g7.4xlarge\nack-spot: no such zone\nPrices are of 2026-01-01 00:00 UTC"}]}`)
+	partly := observedResource("federation.regionpool.io/v1alpha1", "CapacityPlan", "shanghai", `{forProvider: {members: []}}`,
+		`{conditions: [{type: OfferingsAvailable, status: "True", message: "ack-general: cn-shanghai does not sell ecs.g7.huge: correct instanceTypes\nPrices are of 2026-01-01 00:00 UTC"}]}`)
 	cases := map[string]struct {
 		reason   string
 		observed map[string]*fnv1.Resource
@@ -358,7 +360,9 @@ func TestStock(t *testing.T) {
 	}{
 		"Available": {reason: "Nothing is short.", observed: rented(), want: "CapacityAvailable=TRUE/Available"},
 		"NodePool":  {reason: "A node pool says what is short.", observed: short, want: "CapacityAvailable=FALSE/Short: spec.elastic[0] (ack): NodePool shanghai-ack-general: ecs.g7.4xlarge in cn-shanghai-b"},
-		"Plan":      {reason: "The plan knows of all offerings, and what it says of prices is no trouble.", observed: with(maps.Clone(short), "capacity-plan", plan), want: "CapacityAvailable=FALSE/Short: ack-general: OutOfStock of ecs.g7.4xlarge; ack-spot: no such zone"},
+		"Plan":      {reason: "The plan knows of all offerings, and what it says of prices is no trouble.", observed: with(maps.Clone(short), "capacity-plan", plan), want: "CapacityAvailable=FALSE/Short: spec.elastic[0].nodePools[0] (ack-general): OutOfStock of ecs.g7.4xlarge; ack-spot: no such zone"},
+		"Notes": {reason: "What is wrong with a part of an offering is told, although the rest can be had.", observed: with(rented(), "capacity-plan", partly),
+			want: "CapacityAvailable=TRUE/Available: spec.elastic[0].nodePools[0] (ack-general): cn-shanghai does not sell ecs.g7.huge: correct instanceTypes"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -3,9 +3,11 @@ package function
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/utils/ptr"
 
 	"github.com/crossplane/function-sdk-go/resource"
 
@@ -107,6 +109,35 @@ func (n *names) elastic(at *field.Path, e platformv1alpha1.ElasticCluster, whose
 	}
 	if e.VirtualNodes != nil {
 		n.offering(at.Child("virtualNodes", "name"), cmp.Or(e.VirtualNodes.Name, defaultVirtual), virtualName(e), whose)
+	}
+}
+
+// overlap complains of a range of pod addresses that another cluster of the same
+// network has: routes to pods belong to the network. Ranges that are none are
+// left to the schema.
+func overlap(at *field.Path, e, other platformv1alpha1.ElasticCluster) field.ErrorList {
+	at, vpc, cidr := podRange(at, e)
+	_, otherVPC, taken := podRange(nil, other)
+	p, err := netip.ParsePrefix(cidr)
+	if err != nil || vpc != otherVPC {
+		return nil
+	}
+	if q, err := netip.ParsePrefix(taken); err != nil || !p.Overlaps(q) {
+		return nil
+	}
+	return field.ErrorList{field.Invalid(at, cidr, fmt.Sprintf("overlaps %s of %s, which is in the same VPC: set another range", taken, other.Name))}
+}
+
+// podRange of an elastic cluster that routes to pods: the field, the network and
+// the range, which is empty where pods have addresses of the network.
+func podRange(at *field.Path, e platformv1alpha1.ElasticCluster) (path *field.Path, vpc, cidr string) {
+	switch {
+	case e.ACK != nil && len(e.ACK.PodVSwitchIDs) == 0:
+		return at.Child("ack", "containerCIDR"), e.ACK.VPCID, ptr.Deref(e.ACK.ContainerCIDR, defaultContainerCIDR)
+	case e.TKE != nil && len(e.TKE.ENISubnetIDs) == 0:
+		return at.Child("tke", "clusterCIDR"), e.TKE.VPCID, ptr.Deref(e.TKE.ClusterCIDR, defaultClusterCIDR)
+	default:
+		return at, "", ""
 	}
 }
 

@@ -168,9 +168,8 @@ func (v vendor) offering(e platformv1alpha1.ElasticCluster, np platformv1alpha1.
 	v.label(o.Labels, o.Zones)
 
 	errs := v.subnets(np.Subnets, at.Child("subnets"))
-	if len(np.Zones) > 0 && len(np.Subnets) > 0 && len(np.Zones) != len(np.Subnets) {
-		errs = append(errs, field.Invalid(at.Child("zones"), strings.Join(np.Zones, ", "),
-			fmt.Sprintf("one zone for each of the %d subnets, in the same order", len(np.Subnets))))
+	if n := len(orSubnets(np.Subnets, e)); len(np.Zones) > 0 && len(np.Zones) != n {
+		errs = append(errs, field.Invalid(at.Child("zones"), strings.Join(np.Zones, ", "), fmt.Sprintf("name one zone for each of the %d subnets, in the same order", n)))
 	}
 	for k, z := range np.Zones {
 		// Both clouds name zones after their region: cn-shanghai-b, ap-shanghai-2.

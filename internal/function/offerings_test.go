@@ -136,11 +136,11 @@ func TestOffering(t *testing.T) {
 		"TKE": {
 			reason:  "TKE has its own types, formula and labels.",
 			cluster: router,
-			pool:    platformv1alpha1.ElasticNodePool{Name: "a", InstanceTypes: []string{"S5.4XLARGE64", "SA3.4XLARGE64"}, Zones: []string{"ap-guangzhou-3"}, Max: 3},
+			pool:    platformv1alpha1.ElasticNodePool{Name: "a", InstanceTypes: []string{"S5.4XLARGE64", "SA3.4XLARGE64"}, Subnets: []string{"subnet-1"}, Zones: []string{"ap-guangzhou-3"}, Max: 3},
 			want: want{o: fleetv1alpha1.Offering{
 				Name: "tke-a", Member: "tke", Region: "ap-guangzhou", CapacityType: "OnDemand", StartSeconds: 90, Max: 3,
 				InstanceType: "S5.4XLARGE64", InstanceTypes: []string{"S5.4XLARGE64", "SA3.4XLARGE64"}, Zones: []string{"ap-guangzhou-3"},
-				Source: &fleetv1alpha1.OfferingSource{Cloud: "TKE", ProviderConfigKind: "ClusterProviderConfig", ProviderConfigName: "cloud", VPCID: "vpc-2", Subnets: []string{"subnet-1", "subnet-2"}},
+				Source: &fleetv1alpha1.OfferingSource{Cloud: "TKE", ProviderConfigKind: "ClusterProviderConfig", ProviderConfigName: "cloud", VPCID: "vpc-2", Subnets: []string{"subnet-1"}},
 				Labels: map[string]string{
 					"regionpool.io/offering": "tke-a", "topology.kubernetes.io/region": "gz", "topology.kubernetes.io/zone": "100003",
 					"kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64",
@@ -164,13 +164,19 @@ func TestOffering(t *testing.T) {
 		"UnknownZone": {
 			reason:  "A zone is one of the region.",
 			cluster: flannel,
-			pool:    platformv1alpha1.ElasticNodePool{Name: "a", InstanceTypes: []string{"ecs.g7.large"}, Zones: []string{"cn-shanghai-b", "cn-hangzhou-h", "cn-shanghai"}, Max: 3},
+			pool:    platformv1alpha1.ElasticNodePool{Name: "a", InstanceTypes: []string{"ecs.g7.large"}, Subnets: []string{"vsw-1", "vsw-2", "vsw-3"}, Zones: []string{"cn-shanghai-b", "cn-hangzhou-h", "cn-shanghai"}, Max: 3},
 			want:    want{errs: []string{"at.zones[1]", "at.zones[2]"}},
 		},
 		"ZonesAndSubnets": {
 			reason:  "There is a zone for each subnet.",
 			cluster: flannel,
 			pool:    platformv1alpha1.ElasticNodePool{Name: "a", InstanceTypes: []string{"ecs.g7.large"}, Subnets: []string{"vsw-1"}, Zones: []string{"cn-shanghai-a", "cn-shanghai-b"}, Max: 3},
+			want:    want{errs: []string{"at.zones"}},
+		},
+		"ZonesAndSubnetsOfTheCluster": {
+			reason:  "Also if the subnets are those of the cluster.",
+			cluster: router,
+			pool:    platformv1alpha1.ElasticNodePool{Name: "a", InstanceTypes: []string{"S5.LARGE8"}, Zones: []string{"ap-guangzhou-3"}, Max: 3},
 			want:    want{errs: []string{"at.zones"}},
 		},
 		"Incomplete": {

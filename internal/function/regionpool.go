@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/durationpb"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/crossplane/crossplane-runtime/v2/pkg/errors"
 	xpv2 "github.com/crossplane/crossplane/apis/v2/core/v2"
@@ -44,6 +45,8 @@ type regionPool struct {
 	// clusters that are elastic, with virtual nodes that it no longer has
 	// but that are still in use.
 	clusters []platformv1alpha1.ElasticCluster
+	// parts of each of them.
+	parts [][]part
 }
 
 // composeRegionPool composes PlacementPolicy, CapacityPlan and the self-built
@@ -80,7 +83,11 @@ func composeRegionPool(in *input, out *output) error {
 		condition(out, conditionOfferingsValid, corev1.ConditionFalse, "InvalidSpec", err.Error())
 		return errors.Wrap(err, "cannot compose the claim: nothing is changed until this is mended")
 	}
-	condition(out, conditionOfferingsValid, corev1.ConditionTrue, "Valid", "")
+	fixed, err := p.build()
+	if err != nil {
+		return err
+	}
+	reportValid(out, nil, fixed)
 
 	requireLeaving(in, out, p.claim.Spec.Elastic, l.wasOfferings)
 	goes, err := findLeaving(in, l)
@@ -102,8 +109,8 @@ func composeRegionPool(in *input, out *output) error {
 	if err := p.composeSelfBuilt(out); err != nil {
 		return err
 	}
-	for _, e := range p.clusters {
-		if err := p.composeElastic(out, e); err != nil {
+	for i, e := range p.clusters {
+		if err := p.composeElastic(out, e, p.parts[i]); err != nil {
 			return err
 		}
 	}
@@ -179,7 +186,22 @@ func (p *regionPool) names(n resource.Name) bool {
 		slices.ContainsFunc(p.claim.Spec.Elastic, func(e platformv1alpha1.ElasticCluster) bool { return nameMember(e.Name) == n })
 }
 
-func (p *regionPool) composeElastic(out *output, e platformv1alpha1.ElasticCluster) error {
+// build the parts of the elastic clusters, and complain of changes to them that
+// cannot be made.
+func (p *regionPool) build() (field.ErrorList, error) {
+	var all field.ErrorList
+	for i, e := range p.clusters {
+		parts := p.elastic(e)
+		errs, err := p.in.fixed(parts, field.NewPath("spec", "elastic").Index(i), e)
+		if err != nil {
+			return nil, err
+		}
+		p.parts, all = append(p.parts, parts), append(all, errs...)
+	}
+	return all, nil
+}
+
+func (p *regionPool) composeElastic(out *output, e platformv1alpha1.ElasticCluster, parts []part) error {
 	exists := p.in.exists(e)
 	compose, why := p.verdict(e, exists)
 	switch {
@@ -192,7 +214,7 @@ func (p *regionPool) composeElastic(out *output, e platformv1alpha1.ElasticClust
 		return nil
 	}
 
-	for _, part := range p.elastic(e) {
+	for _, part := range parts {
 		if err := out.compose(part.name, part.object, p.in.ready(part.name)); err != nil {
 			return err
 		}

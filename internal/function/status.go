@@ -116,6 +116,20 @@ func (p *regionPool) reportCapacity(out *output) {
 	condition(out, conditionCapacitySufficient, corev1.ConditionUnknown, "NotPlanned", "The fleet has not spoken: "+p.in.trouble(namePlan))
 }
 
+// reportValid tells of what is wrong with a spec that can be composed all the
+// same: clusters that it names and that are unknown, and changes that cannot be
+// made.
+func reportValid(out *output, unknown, fixed field.ErrorList) {
+	switch {
+	case len(unknown) > 0:
+		condition(out, conditionOfferingsValid, corev1.ConditionFalse, "UnknownCluster", append(unknown, fixed...).ToAggregate().Error())
+	case len(fixed) > 0:
+		condition(out, conditionOfferingsValid, corev1.ConditionFalse, "CannotChange", fixed.ToAggregate().Error())
+	default:
+		condition(out, conditionOfferingsValid, corev1.ConditionTrue, "Valid", "")
+	}
+}
+
 // reportElastic names what cannot be synced. What is merely not Ready yet is no
 // trouble: a cluster takes many minutes.
 func (p *regionPool) reportElastic(out *output) {
@@ -163,34 +177,47 @@ func (in *input) reportElastic(out *output, parts []elasticPart) {
 // quota, no such type or zone, no free address. The plan knows of all of them;
 // where it does not speak, the node pools do.
 func (in *input) reportStock(out *output, w word, parts []elasticPart) {
-	short := w.short()
-	if len(short) == 0 {
+	notes, available := w.market(parts)
+	short := notes
+	if available {
 		short = in.short(parts)
 	}
 	if len(short) > 0 {
 		condition(out, conditionCapacityAvailable, corev1.ConditionFalse, "Short", listed(short))
 		return
 	}
-	condition(out, conditionCapacityAvailable, corev1.ConditionTrue, "Available", "")
+	// One type of several may be unknown or sold out, and a price not believed.
+	condition(out, conditionCapacityAvailable, corev1.ConditionTrue, "Available", listed(notes))
 }
 
-// short are the offerings that the plan says cannot be had.
-func (w word) short() []string {
+// market is what the plan says of offerings that are not as the claim has them,
+// and whether all can be had. What the claim has is named as it stands there.
+func (w word) market(parts []elasticPart) (notes []string, available bool) {
 	if w.plan == nil {
-		return nil
+		return nil, true
 	}
-	c := w.plan.GetCondition(typeOfferingsAvailable)
-	if c.Status != corev1.ConditionFalse {
-		return nil
-	}
-	var out []string
-	for line := range strings.Lines(c.Message) {
-		// The age of prices is no trouble, and it changes.
-		if line = oneLine(line); line != "" && !strings.HasPrefix(line, "Prices are") {
-			out = append(out, line)
+	at := map[string]*field.Path{}
+	for _, p := range parts {
+		for j, np := range p.cluster.NodePools {
+			at[offeringName(p.cluster.Name, np.Name)] = p.at.Child("nodePools").Index(j)
+		}
+		if p.cluster.VirtualNodes != nil {
+			at[virtualName(p.cluster)] = p.at.Child("virtualNodes")
 		}
 	}
-	return out
+	c := w.plan.GetCondition(typeOfferingsAvailable)
+	for line := range strings.Lines(c.Message) {
+		line = oneLine(line)
+		// The age of prices is no trouble, and it changes.
+		if line == "" || strings.HasPrefix(line, "Prices are") {
+			continue
+		}
+		if name, what, ok := strings.Cut(line, ": "); ok && at[name] != nil {
+			line = fmt.Sprintf("%s (%s): %s", at[name], name, what)
+		}
+		notes = append(notes, line)
+	}
+	return notes, c.Status != corev1.ConditionFalse
 }
 
 // short are the node pools that say that the cloud does not fill them.

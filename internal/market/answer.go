@@ -148,12 +148,37 @@ func (b *builder) subnets() {
 			}
 		}
 		b.short("", z, ReasonNoAddresses, "no address is free in "+ids, since)
-		b.say("no address is free in %s: add a larger %s of zone %s to subnets or %s", ids, kind, z, field)
+		if src.Cloud == fleetv1alpha1.CloudTKE && b.offering.Virtual == nil {
+			// TKE cannot change the subnets of a node pool.
+			b.say("no address is free in %s: add a node pool with a larger %s of zone %s in subnets", ids, kind, z)
+		} else {
+			b.say("no address is free in %s: add a larger %s of zone %s to subnets or %s", ids, kind, z, field)
+		}
 		free[z] = true
 	}
-	if len(free) > 0 {
-		b.answer.Zones = slices.Sorted(maps.Keys(free))
+	if len(free) == 0 {
+		return
 	}
+	real := slices.Sorted(maps.Keys(free))
+	b.declared(real)
+	b.answer.Zones = real
+}
+
+// declared zones of the claim are compared with those of the subnets: nodes that
+// are ordered for a zone would come in another. Some that are right may be
+// enough; if none is, no node is what it was ordered for.
+func (b *builder) declared(real []string) {
+	var wrong []string
+	for _, z := range b.answer.Zones {
+		if !slices.Contains(real, z) {
+			wrong = append(wrong, z)
+		}
+	}
+	if len(wrong) == 0 {
+		return
+	}
+	b.broken = b.broken || len(wrong) == len(b.answer.Zones)
+	b.say("no subnet is in %s, they are in %s: correct zones", strings.Join(wrong, ", "), strings.Join(real, ", "))
 }
 
 func (b *builder) short(instanceType, zone, reason, message string, since time.Time) {

@@ -61,6 +61,8 @@ type region struct {
 	stock  map[machine]stock
 	// stocked is when the first answer about stock came.
 	stocked time.Time
+	// heard is when an answer that can be believed last came to a job.
+	heard   map[*job]time.Time
 	subnets map[string]Subnet
 	// full is since when subnets have had no free address.
 	full map[string]time.Time
@@ -77,6 +79,7 @@ func newRegion() *region {
 		stock:      make(map[machine]stock),
 		subnets:    make(map[string]Subnet),
 		full:       make(map[string]time.Time),
+		heard:      make(map[*job]time.Time),
 		pricing:    &job{name: "prices", ask: askPrices, every: func(o Options) time.Duration { return o.Prices }},
 		stocking:   &job{name: "stock levels", ask: askStock, every: func(o Options) time.Duration { return o.Stock }},
 		subnetting: &job{name: "subnets", ask: askSubnets, every: func(o Options) time.Duration { return o.Subnets }},
@@ -232,6 +235,23 @@ func askPrices(ctx context.Context, s Source, w Wanted) (applyFn, error) {
 	}, err
 }
 
+// doubt an empty list of what the cloud listed a moment ago. A cloud that sells
+// nothing any more, or a network without subnets, would end all that is rented at
+// once, and is a mistake of the API. What was known stays, and grows old.
+func (r *region) doubt(j *job) {
+	j.known, j.failing = r.heard[j], "the cloud lists none at all, which is not believed"
+}
+
+// sells reports whether any of the types was listed.
+func sells(have map[machine]stock, types []string, spot bool) bool {
+	for m := range have {
+		if m.spot == spot && slices.Contains(types, m.instanceType) {
+			return true
+		}
+	}
+	return false
+}
+
 func askStock(ctx context.Context, s Source, w Wanted) (applyFn, error) {
 	if len(w.OnDemand)+len(w.Spot) == 0 {
 		return nil, nil
@@ -241,6 +261,13 @@ func askStock(ctx context.Context, s Source, w Wanted) (applyFn, error) {
 		return nil, err
 	}
 	return func(r *region, now time.Time) {
+		for spot, types := range map[bool][]string{false: w.OnDemand, true: w.Spot} {
+			if len(types) > 0 && sells(r.stock, types, spot) && !slices.ContainsFunc(l, func(q Quote) bool { return q.Spot == spot }) {
+				r.doubt(r.stocking)
+				return
+			}
+		}
+		r.heard[r.stocking] = now
 		was := r.stock
 		r.stock = make(map[machine]stock, len(l))
 		for _, q := range l {
@@ -264,6 +291,11 @@ func askSubnets(ctx context.Context, s Source, w Wanted) (applyFn, error) {
 		return nil, err
 	}
 	return func(r *region, now time.Time) {
+		if len(l) == 0 && slices.ContainsFunc(w.Subnets, func(id string) bool { return r.subnets[id].ID != "" }) {
+			r.doubt(r.subnetting)
+			return
+		}
+		r.heard[r.subnetting] = now
 		was, full := r.subnets, r.full
 		r.subnets, r.full = make(map[string]Subnet, len(l)), make(map[string]time.Time)
 		for _, n := range l {

@@ -162,7 +162,7 @@ func claimBoth(ctx context.Context, e *environment) error {
 			map[string]any{
 				"name": otherName, "warm": true,
 				"providerConfigRef": map[string]any{"name": stack.TencentConfig},
-				"tke":               map[string]any{"region": "ap-guangzhou", "vpcId": "vpc-gz1", "subnetIds": []any{"subnet-gz1"}},
+				"tke":               map[string]any{"region": "ap-guangzhou", "vpcId": "vpc-gz1", "subnetIds": []any{"subnet-gz1"}, "level": "L200"},
 				"nodePools":         nodePools("S5.MEDIUM8", "S5.8XLARGE128"),
 			},
 		},

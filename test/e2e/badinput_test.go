@@ -87,7 +87,7 @@ func TestBadInput(t *testing.T) {
 			change: func(c *platformv1alpha1.RegionPool) {
 				c.Spec.Elastic[0].NodePools = []platformv1alpha1.ElasticNodePool{}
 			},
-			refused: []string{"spec.elastic[0].nodePools"},
+			refused: []string{"spec.elastic[0]", "set nodePools, virtualNodes or both"},
 		},
 		"SelectsEverything": {
 			reason:  "An empty selector would take every workload of the federation.",

@@ -83,6 +83,10 @@ func TestBurst(t *testing.T) {
 			change: `spec: {amount: {replicas: null, resources: {}}}`,
 			want:   []string{"spec.amount.resources", "resources is empty"},
 		},
+		"Resources": {
+			reason: "Amounts have units.",
+			change: `spec: {amount: {replicas: null, resources: {cpu: 10, memory: 40Gi, nvidia.com/gpu: "2"}}}`,
+		},
 		"MaxCostZero": {
 			reason: "Nothing can be had for nothing.",
 			change: `spec: {maxCost: 0}`,

@@ -164,6 +164,25 @@ spec:
 			change: `spec: {elastic: [{nodePools: [{subnets: [one]}]}]}`,
 			want:   []string{"spec.elastic[0].nodePools[0].subnets[0]", "should match"},
 		},
+		"ZonesAndSubnets": {
+			reason: "There is a zone for each subnet.",
+			change: `spec: {elastic: [{nodePools: [{subnets: [vsw-1, vsw-2], zones: [cn-shanghai-b]}]}]}`,
+			want:   []string{"spec.elastic[0].nodePools[0]", "zones: name one for each of subnets"},
+		},
+		"ZonesAndSubnetsOfTheCluster": {
+			reason: "Also if they are those of the cluster.",
+			change: strings.Replace(tke(``), "max: 50", "max: 50, zones: [ap-shanghai-2, ap-shanghai-4]", 1),
+			want:   []string{"spec.elastic[0]", "zones in nodePools: name one for each of the cluster's subnets"},
+		},
+		"ZoneOfOtherRegion": {
+			reason: "A zone has the name of its region.",
+			change: strings.Replace(tke(``), "max: 50", "max: 50, zones: [ap-guangzhou-3]", 1),
+			want:   []string{"spec.elastic[0]", "zones in nodePools are of another region"},
+		},
+		"Zones": {
+			reason: "Zones of the region, one for each subnet.",
+			change: strings.Replace(tke(``), "max: 50", "max: 50, zones: [ap-shanghai-2]", 1),
+		},
 		"SharedTKEVPC": {
 			reason: "Two GlobalRouter clusters in one network need different pod ranges.",
 			change: `spec: {elastic: [` + tkeCluster("tke-a", ``) + `, ` + tkeCluster("tke-b", `clusterCIDR: 172.16.64.0/20`) + `]}`,
@@ -308,6 +327,21 @@ spec:
 			reason: "A cap of 0 on money is a slip: other caps say that nothing is rented.",
 			change: `spec: {limits: {hourlyCost: 0}}`,
 			want:   []string{"spec.limits.hourlyCost", "to rent nothing set nodes and clusters to 0"},
+		},
+		"DelayNegative": {
+			reason: "A delay is not over before it begins.",
+			change: `spec: {scaleDown: {nodeIdle: -5m}}`,
+			want:   []string{"spec.scaleDown.nodeIdle", "nodeIdle must be a duration of 0 or more"},
+		},
+		"DelayWrong": {
+			reason: "Garbage is no delay.",
+			change: `spec: {scaleDown: {clusterIdle: soon}}`,
+			want:   []string{"spec.scaleDown.clusterIdle", "clusterIdle must be a duration of 0 or more, such as 10m"},
+		},
+		"DrainTimeoutNegative": {
+			reason: "Nor is a time-out.",
+			change: `spec: {elastic: [{drainTimeout: -5m}]}`,
+			want:   []string{"spec.elastic[0].drainTimeout", "drainTimeout must be a duration of 0 or more"},
 		},
 		"BadRegion": {
 			reason: "A region has a form.",

@@ -139,6 +139,7 @@ type ScaleDown struct {
 	// StabilizationWindow is how long the self-built clusters must have had
 	// room, without a break, before running replicas move home.
 	// +kubebuilder:default="5m"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s')",message="stabilizationWindow must be a duration of 0 or more, such as 10m"
 	StabilizationWindow metav1.Duration `json:"stabilizationWindow,omitempty"`
 
 	// HeadroomPercent of the self-built allocatable that must stay free after
@@ -152,11 +153,13 @@ type ScaleDown struct {
 	// NodeIdle is how long a cloud node must have been empty before it is
 	// released.
 	// +kubebuilder:default="10m"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s')",message="nodeIdle must be a duration of 0 or more, such as 10m"
 	NodeIdle metav1.Duration `json:"nodeIdle,omitempty"`
 
 	// ClusterIdle is how long an elastic cluster must have been without nodes
 	// and demand before it is released.
 	// +kubebuilder:default="1h"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s')",message="clusterIdle must be a duration of 0 or more, such as 10m"
 	ClusterIdle metav1.Duration `json:"clusterIdle,omitempty"`
 }
 

@@ -44,6 +44,7 @@ type SelfBuiltCluster struct {
 
 // An ElasticNodePool is one offering of an elastic cluster.
 // +kubebuilder:validation:XValidation:rule="self.min <= self.max",message="min is above max"
+// +kubebuilder:validation:XValidation:rule="!has(self.zones) || !has(self.subnets) || size(self.zones) == size(self.subnets)",message="zones: name one for each of subnets, in the same order"
 type ElasticNodePool struct {
 	// Name of the node pool, unique in the cluster.
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
@@ -71,9 +72,11 @@ type ElasticNodePool struct {
 	Subnets []string `json:"subnets,omitempty"`
 
 	// Zones of the subnets, in the same order, for what is spread over zones
-	// before the first node exists. The default is what the cloud says.
+	// before the first node exists. Without them nothing is known of zones until
+	// there is one.
 	// +optional
 	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:items:MaxLength=32
 	Zones []string `json:"zones,omitempty"`
 
 	// Min and Max number of nodes.
@@ -109,6 +112,7 @@ type ElasticNodePool struct {
 // +kubebuilder:validation:XValidation:rule="!has(self.containerCIDR) || !isCIDR(self.containerCIDR) || !isCIDR(self.serviceCIDR) || (!cidr(self.containerCIDR).containsCIDR(self.serviceCIDR) && !cidr(self.serviceCIDR).containsCIDR(self.containerCIDR))",message="serviceCIDR and containerCIDR overlap"
 type ACKCluster struct {
 	// Region such as cn-shanghai.
+	// +kubebuilder:validation:MaxLength=32
 	// +kubebuilder:validation:Pattern=`^[a-z]{2,}-[a-z0-9-]+$`
 	Region string `json:"region"`
 
@@ -163,6 +167,7 @@ type ACKCluster struct {
 // +kubebuilder:validation:XValidation:rule="!has(self.clusterCIDR) || !isCIDR(self.clusterCIDR) || !isCIDR(self.serviceCIDR) || (!cidr(self.clusterCIDR).containsCIDR(self.serviceCIDR) && !cidr(self.serviceCIDR).containsCIDR(self.clusterCIDR))",message="serviceCIDR and clusterCIDR overlap"
 type TKECluster struct {
 	// Region such as ap-guangzhou.
+	// +kubebuilder:validation:MaxLength=32
 	// +kubebuilder:validation:Pattern=`^[a-z]{2,}-[a-z0-9-]+$`
 	Region string `json:"region"`
 
@@ -262,6 +267,8 @@ type VirtualNodes struct {
 // +kubebuilder:validation:XValidation:rule="!has(self.nodePools) || self.nodePools.all(p, !has(p.subnets) || p.subnets.all(s, s.startsWith(has(self.ack) ? 'vsw-' : 'subnet-')))",message="subnets in nodePools are of another cloud: they begin with vsw- in ack and with subnet- in tke"
 // +kubebuilder:validation:XValidation:rule="!has(self.virtualNodes) || !has(self.virtualNodes.subnets) || self.virtualNodes.subnets.all(s, s.startsWith(has(self.ack) ? 'vsw-' : 'subnet-'))",message="subnets in virtualNodes are of another cloud: they begin with vsw- in ack and with subnet- in tke"
 // +kubebuilder:validation:XValidation:rule="!has(self.nodePools) || self.nodePools.all(p, p.instanceTypes.all(t, t.startsWith('ecs.') == has(self.ack)))",message="instanceTypes in nodePools are of another cloud: they begin with ecs. in ack, and in tke they do not"
+// +kubebuilder:validation:XValidation:rule="!has(self.nodePools) || !(has(self.ack) || has(self.tke)) || self.nodePools.all(p, !has(p.zones) || has(p.subnets) || size(p.zones) == (has(self.ack) ? size(self.ack.vSwitchIds) : size(self.tke.subnetIds)))",message="zones in nodePools: name one for each of the cluster's subnets, in the same order"
+// +kubebuilder:validation:XValidation:rule="!has(self.nodePools) || !(has(self.ack) || has(self.tke)) || self.nodePools.all(p, !has(p.zones) || p.zones.all(z, z.startsWith(has(self.ack) ? self.ack.region : self.tke.region)))",message="zones in nodePools are of another region"
 type ElasticCluster struct {
 	// Name of the member in the federation.
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
@@ -298,6 +305,7 @@ type ElasticCluster struct {
 	// DrainTimeout after which the cluster leaves although replicas remain on
 	// it. Without it the drain waits and says what blocks it.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s')",message="drainTimeout must be a duration of 0 or more, such as 10m"
 	DrainTimeout *metav1.Duration `json:"drainTimeout,omitempty"`
 }
 

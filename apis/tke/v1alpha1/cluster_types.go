@@ -10,7 +10,8 @@ import (
 )
 
 // ClusterParameters of a TKE managed cluster. It is created without nodes;
-// NodePools and VirtualNodePools add them.
+// NodePools and VirtualNodePools add them. Once it exists only level, endpoint,
+// deletion protection and tags can be changed.
 // +kubebuilder:validation:XValidation:rule="has(self.clusterCIDR) || (has(self.eniSubnetIds) && size(self.eniSubnetIds) > 0)",message="set clusterCIDR (GlobalRouter) or eniSubnetIds (VPC-CNI)"
 // +kubebuilder:validation:XValidation:rule="!(has(self.clusterCIDR) && has(self.eniSubnetIds))",message="clusterCIDR (GlobalRouter) and eniSubnetIds (VPC-CNI) exclude each other"
 // +kubebuilder:validation:XValidation:rule="!has(self.clusterCIDR) || !isCIDR(self.clusterCIDR) || !isCIDR(self.serviceCIDR) || (!cidr(self.clusterCIDR).containsCIDR(self.serviceCIDR) && !cidr(self.serviceCIDR).containsCIDR(self.clusterCIDR))",message="serviceCIDR and clusterCIDR overlap"
@@ -23,26 +24,30 @@ type ClusterParameters struct {
 
 	// VPCID of the cluster's network.
 	// +kubebuilder:validation:Pattern=`^vpc-.+`
-	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="vpcId cannot be changed"
+	// +kubebuilder:validation:MaxLength=64
 	VPCID string `json:"vpcId"`
 
 	// SubnetID of the API server's private address.
 	// +kubebuilder:validation:Pattern=`^subnet-.+`
-	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="subnetId cannot be changed"
+	// +kubebuilder:validation:MaxLength=64
 	SubnetID string `json:"subnetId"`
 
 	// ClusterCIDR selects GlobalRouter and is the range of pod addresses.
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="isCIDR(self)",message="clusterCIDR is no CIDR"
+	// +kubebuilder:validation:MaxLength=18
 	ClusterCIDR *string `json:"clusterCIDR,omitempty"`
 
 	// ENISubnetIDs selects VPC-CNI and gives pods addresses of the VPC.
 	// +optional
+	// +kubebuilder:validation:MaxItems=10
+	// +kubebuilder:validation:items:MaxLength=64
 	ENISubnetIDs []string `json:"eniSubnetIds,omitempty"`
 
 	// ServiceCIDR is the range of Service addresses.
 	// +kubebuilder:default="172.19.0.0/20"
 	// +kubebuilder:validation:XValidation:rule="isCIDR(self)",message="serviceCIDR is no CIDR"
+	// +kubebuilder:validation:MaxLength=18
 	ServiceCIDR string `json:"serviceCIDR,omitempty"`
 
 	// MaxPodsPerNode is the size of each node's pod range, with GlobalRouter.
@@ -62,6 +67,7 @@ type ClusterParameters struct {
 
 	// KubernetesVersion of the control plane. The default is TKE's newest.
 	// +optional
+	// +kubebuilder:validation:MaxLength=64
 	KubernetesVersion string `json:"kubernetesVersion,omitempty"`
 
 	// EndpointPublicAccess buys a public address for the API server. TKE refuses
@@ -99,6 +105,13 @@ type ClusterStatus struct {
 
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || !has(oldSelf.status.atProvider) || !has(oldSelf.status.atProvider.id) || self.spec.forProvider.vpcId == oldSelf.spec.forProvider.vpcId",message="vpcId cannot be changed: give the new cluster another name",fieldPath=".spec.forProvider.vpcId"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || !has(oldSelf.status.atProvider) || !has(oldSelf.status.atProvider.id) || self.spec.forProvider.subnetId == oldSelf.spec.forProvider.subnetId",message="subnetId cannot be changed: give the new cluster another name",fieldPath=".spec.forProvider.subnetId"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || !has(oldSelf.status.atProvider) || !has(oldSelf.status.atProvider.id) || (has(self.spec.forProvider.clusterCIDR) ? has(oldSelf.spec.forProvider.clusterCIDR) && self.spec.forProvider.clusterCIDR == oldSelf.spec.forProvider.clusterCIDR : !has(oldSelf.spec.forProvider.clusterCIDR))",message="clusterCIDR cannot be changed: give the new cluster another name",fieldPath=".spec.forProvider.clusterCIDR"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || !has(oldSelf.status.atProvider) || !has(oldSelf.status.atProvider.id) || (has(self.spec.forProvider.eniSubnetIds) ? has(oldSelf.spec.forProvider.eniSubnetIds) && self.spec.forProvider.eniSubnetIds == oldSelf.spec.forProvider.eniSubnetIds : !has(oldSelf.spec.forProvider.eniSubnetIds))",message="eniSubnetIds cannot be changed: give the new cluster another name",fieldPath=".spec.forProvider.eniSubnetIds"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || !has(oldSelf.status.atProvider) || !has(oldSelf.status.atProvider.id) || (has(self.spec.forProvider.serviceCIDR) ? has(oldSelf.spec.forProvider.serviceCIDR) && self.spec.forProvider.serviceCIDR == oldSelf.spec.forProvider.serviceCIDR : !has(oldSelf.spec.forProvider.serviceCIDR))",message="serviceCIDR cannot be changed: give the new cluster another name",fieldPath=".spec.forProvider.serviceCIDR"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || !has(oldSelf.status.atProvider) || !has(oldSelf.status.atProvider.id) || (has(self.spec.forProvider.maxPodsPerNode) ? has(oldSelf.spec.forProvider.maxPodsPerNode) && self.spec.forProvider.maxPodsPerNode == oldSelf.spec.forProvider.maxPodsPerNode : !has(oldSelf.spec.forProvider.maxPodsPerNode))",message="maxPodsPerNode cannot be changed: give the new cluster another name",fieldPath=".spec.forProvider.maxPodsPerNode"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || !has(oldSelf.status.atProvider) || !has(oldSelf.status.atProvider.id) || (has(self.spec.forProvider.kubernetesVersion) ? has(oldSelf.spec.forProvider.kubernetesVersion) && self.spec.forProvider.kubernetesVersion == oldSelf.spec.forProvider.kubernetesVersion : !has(oldSelf.spec.forProvider.kubernetesVersion))",message="kubernetesVersion cannot be changed: give the new cluster another name",fieldPath=".spec.forProvider.kubernetesVersion"
 // +kubebuilder:resource:scope=Namespaced,categories={crossplane,managed}
 // +kubebuilder:printcolumn:name="READY",type="string",JSONPath=".status.conditions[?(@.type=='Ready')].status"
 // +kubebuilder:printcolumn:name="SYNCED",type="string",JSONPath=".status.conditions[?(@.type=='Synced')].status"

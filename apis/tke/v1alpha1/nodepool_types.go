@@ -14,6 +14,7 @@ import (
 type Disk struct {
 	// Type of the disk, such as CLOUD_PREMIUM.
 	// +kubebuilder:default=CLOUD_PREMIUM
+	// +kubebuilder:validation:MaxLength=64
 	Type string `json:"type,omitempty"`
 
 	// SizeGiB of the disk.
@@ -43,15 +44,19 @@ type NodePoolParameters struct {
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="capacityType cannot be changed"
 	CapacityType elasticv1alpha1.CapacityType `json:"capacityType,omitempty"`
 
-	// SubnetIDs of the nodes. The default is the cluster's.
+	// SubnetIDs of the nodes. The default is the cluster's. They cannot be changed
+	// once the pool exists.
 	// +optional
 	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:items:MaxLength=64
 	// +kubebuilder:validation:items:Pattern=`^subnet-.+`
 	SubnetIDs []string `json:"subnetIds,omitempty"`
 
-	// SecurityGroupIDs of the nodes. The default is the VPC's.
+	// SecurityGroupIDs of the nodes. The default is the VPC's. They cannot be
+	// changed once the pool exists.
 	// +optional
 	// +kubebuilder:validation:MaxItems=5
+	// +kubebuilder:validation:items:MaxLength=64
 	// +kubebuilder:validation:items:Pattern=`^sg-.+`
 	SecurityGroupIDs []string `json:"securityGroupIds,omitempty"`
 
@@ -79,7 +84,7 @@ type NodePoolParameters struct {
 	// +optional
 	Taints []corev1.Taint `json:"taints,omitempty"`
 
-	// SystemDisk of each node.
+	// SystemDisk of each node. It cannot be changed once the pool exists.
 	// +optional
 	// +kubebuilder:default={type: CLOUD_PREMIUM, sizeGiB: 100}
 	SystemDisk *Disk `json:"systemDisk,omitempty"`
@@ -110,6 +115,9 @@ type NodePoolStatus struct {
 
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || !has(oldSelf.status.atProvider) || !has(oldSelf.status.atProvider.id) || (has(self.spec.forProvider.subnetIds) ? has(oldSelf.spec.forProvider.subnetIds) && self.spec.forProvider.subnetIds == oldSelf.spec.forProvider.subnetIds : !has(oldSelf.spec.forProvider.subnetIds))",message="subnetIds cannot be changed: add another node pool",fieldPath=".spec.forProvider.subnetIds"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || !has(oldSelf.status.atProvider) || !has(oldSelf.status.atProvider.id) || (has(self.spec.forProvider.securityGroupIds) ? has(oldSelf.spec.forProvider.securityGroupIds) && self.spec.forProvider.securityGroupIds == oldSelf.spec.forProvider.securityGroupIds : !has(oldSelf.spec.forProvider.securityGroupIds))",message="securityGroupIds cannot be changed: add another node pool",fieldPath=".spec.forProvider.securityGroupIds"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || !has(oldSelf.status.atProvider) || !has(oldSelf.status.atProvider.id) || (has(self.spec.forProvider.systemDisk) ? has(oldSelf.spec.forProvider.systemDisk) && self.spec.forProvider.systemDisk == oldSelf.spec.forProvider.systemDisk : !has(oldSelf.spec.forProvider.systemDisk))",message="systemDisk cannot be changed: add another node pool",fieldPath=".spec.forProvider.systemDisk"
 // +kubebuilder:resource:scope=Namespaced,categories={crossplane,managed}
 // +kubebuilder:printcolumn:name="READY",type="string",JSONPath=".status.conditions[?(@.type=='Ready')].status"
 // +kubebuilder:printcolumn:name="SYNCED",type="string",JSONPath=".status.conditions[?(@.type=='Synced')].status"

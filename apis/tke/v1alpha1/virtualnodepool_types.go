@@ -15,15 +15,20 @@ type VirtualNodePoolParameters struct {
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="clusterRef cannot be changed"
 	ClusterRef corev1.LocalObjectReference `json:"clusterRef"`
 
-	// SubnetIDs of the pods. The default is the cluster's subnet.
+	// SubnetIDs of the pods. The default is the cluster's subnet. A subnet that is
+	// added gets a virtual node. One that is taken away keeps its own: pods may
+	// run there, and empty it costs nothing.
 	// +optional
 	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:items:MaxLength=64
 	// +kubebuilder:validation:items:Pattern=`^subnet-.+`
 	SubnetIDs []string `json:"subnetIds,omitempty"`
 
-	// SecurityGroupIDs of the pods. The default is the VPC's.
+	// SecurityGroupIDs of the pods. The default is the VPC's. They cannot be
+	// changed once the pool exists.
 	// +optional
 	// +kubebuilder:validation:MaxItems=5
+	// +kubebuilder:validation:items:MaxLength=64
 	// +kubebuilder:validation:items:Pattern=`^sg-.+`
 	SecurityGroupIDs []string `json:"securityGroupIds,omitempty"`
 
@@ -77,6 +82,7 @@ type VirtualNodePoolStatus struct {
 
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || !has(oldSelf.status.atProvider) || !has(oldSelf.status.atProvider.id) || (has(self.spec.forProvider.securityGroupIds) ? has(oldSelf.spec.forProvider.securityGroupIds) && self.spec.forProvider.securityGroupIds == oldSelf.spec.forProvider.securityGroupIds : !has(oldSelf.spec.forProvider.securityGroupIds))",message="securityGroupIds cannot be changed: add another virtual node pool",fieldPath=".spec.forProvider.securityGroupIds"
 // +kubebuilder:resource:scope=Namespaced,categories={crossplane,managed}
 // +kubebuilder:printcolumn:name="READY",type="string",JSONPath=".status.conditions[?(@.type=='Ready')].status"
 // +kubebuilder:printcolumn:name="SYNCED",type="string",JSONPath=".status.conditions[?(@.type=='Synced')].status"

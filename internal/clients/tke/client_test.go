@@ -449,7 +449,7 @@ func TestCreateNodePool(t *testing.T) {
 		"ClusterId": "cls-1", "Name": "rp-1", "EnableAutoscale": false, "DeletionProtection": false,
 		"AutoScalingGroupPara": map[string]any{
 			"AutoScalingGroupName": "rp-1", "VpcId": "vpc-1", "SubnetIds": []any{"subnet-1"}, "MinSize": 0.0, "MaxSize": 5.0, "DesiredCapacity": 2.0,
-			"RetryPolicy": "IMMEDIATE_RETRY", "MultiZoneSubnetPolicy": "PRIORITY",
+			"RetryPolicy": "IMMEDIATE_RETRY", "MultiZoneSubnetPolicy": "PRIORITY", "TerminationPolicies": []any{"NEWEST_INSTANCE"},
 		},
 		"LaunchConfigurePara": map[string]any{
 			"InstanceType": "S5.MEDIUM4", "InstanceTypes": []any{"S5.MEDIUM4", "SA5.MEDIUM4"}, "InstanceChargeType": "SPOTPAID",

@@ -35,6 +35,10 @@ type group struct {
 	RetryPolicy string `json:"RetryPolicy"`
 	// MultiZoneSubnetPolicy says that subnets are tried in their order.
 	MultiZoneSubnetPolicy string `json:"MultiZoneSubnetPolicy"`
+	// TerminationPolicies say which machines go if the desired number is ever below
+	// what is there: those that have just come, and carry nothing yet. The default
+	// is the oldest.
+	TerminationPolicies []string `json:"TerminationPolicies"`
 }
 
 // launch is LaunchConfigurePara: the parameters of
@@ -81,6 +85,7 @@ func scaling(in NodePoolInput) (groupPara, launchPara string, err error) {
 		AutoScalingGroupName: in.Name, VPCID: in.VPCID, SubnetIDs: in.SubnetIDs,
 		MinSize: in.Min, MaxSize: in.Max, DesiredCapacity: in.Desired,
 		RetryPolicy: "IMMEDIATE_RETRY", MultiZoneSubnetPolicy: "PRIORITY",
+		TerminationPolicies: []string{"NEWEST_INSTANCE"},
 	})
 	if err != nil {
 		return "", "", err

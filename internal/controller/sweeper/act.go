@@ -50,6 +50,10 @@ func (s *Sweeper) remove(ctx context.Context, c config, inventories map[string]I
 	for _, kind := range order(inventories) {
 		for _, l := range leaks {
 			inv := inventories[l.region]
+			if _, listed := found[place{region: l.region, kind: kind}]; !listed {
+				// What an earlier sweep saw may be in use by now.
+				continue
+			}
 			if l.Kind != kind || l.Thing.remove == nil || inv == nil || now.Sub(l.since) < 2*s.Grace || !j.mayDelete(l.Thing) {
 				continue
 			}
@@ -69,14 +73,23 @@ func (s *Sweeper) remove(ctx context.Context, c config, inventories map[string]I
 
 // settled reports whether the cluster that a leak was made for lives, and has
 // nothing to do with it, or is gone. A cluster that is itself a leak, or that is
-// being deleted, takes most of what was made for it along. If it is not known
+// being deleted, takes most of what was made for it along. One that a resource
+// with another UID has taken over may need everything in it. If it is not known
 // which clusters there are, nothing is settled.
 func settled(l *suspect, alive living, found map[place][]Thing) bool {
-	if l.Cluster == "" || alive.clusters[l.Cluster] {
+	if l.Cluster == "" {
 		return true
 	}
 	clusters, known := found[place{l.region, KindCluster}]
-	return known && !slices.ContainsFunc(clusters, func(t Thing) bool { return t.ID == l.Cluster })
+	if !known {
+		return false
+	}
+	i := slices.IndexFunc(clusters, func(t Thing) bool { return t.ID == l.Cluster })
+	if i < 0 {
+		// Without the tag of an owner it is not in the list.
+		return !alive.clusters[l.Cluster]
+	}
+	return alive.clusters[l.Cluster] && alive.uids[clusters[i].Owner]
 }
 
 func (s *Sweeper) delete(ctx context.Context, c config, inv Inventory, l *suspect) {

@@ -22,8 +22,13 @@ type living struct {
 }
 
 // owns reports whether somebody who lives owns a thing. The owner tag decides;
-// what carries none belongs to its cluster.
+// what carries none belongs to its cluster. A cluster is also owned by whoever
+// names it: its resource may have been made again, after a restore for example,
+// and has another UID then.
 func (l living) owns(t Thing) bool {
+	if t.Kind == KindCluster && l.clusters[t.ID] {
+		return true
+	}
 	if t.Owner != "" {
 		return l.uids[t.Owner]
 	}

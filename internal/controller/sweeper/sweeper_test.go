@@ -346,6 +346,50 @@ func TestNodeThatStayed(t *testing.T) {
 	w.check("The cluster is not.", 1, w.live(ledger.Cluster))
 }
 
+// TestTakenOver: the managed resources were made again, as a restore does, and
+// have other UIDs than the tags of what they manage.
+func TestTakenOver(t *testing.T) {
+	w := newWorld(t)
+	id := w.ackCluster("uid-c", "uid-p", true)
+	_, err := w.ACK.EnsureLoadBalancer(id, "svc", "default/web")
+	w.ok(err)
+	objs := mrs(id)
+	w.create(objs...)
+	w.known("aliyun", v1alpha1.Owner{UID: "uid-c", ClusterID: id, Leaks: v1alpha1.LeaksDelete}, v1alpha1.Owner{UID: "uid-p", Leaks: v1alpha1.LeaksDelete})
+	w.pass(interval)
+	w.remove(objs...)
+	again := mrs(id)
+	for i, o := range again {
+		o.SetUID(types.UID(fmt.Sprintf("uid-again-%d", i)))
+	}
+	w.create(again...)
+	n := w.live()
+	w.pass(3 * time.Hour)
+	w.check("A cluster that a resource names is in use, whatever its tag says.", 0, w.leaks("aliyun")["Cluster"])
+	w.check("Nothing in it is touched.", n, w.live())
+}
+
+// TestNotListed: what cannot be listed may have come into use since it was.
+func TestNotListed(t *testing.T) {
+	w := newWorld(t)
+	id := w.ackCluster("uid-c", "uid-p", true)
+	objs := mrs(id)
+	w.create(objs...)
+	w.known("aliyun", v1alpha1.Owner{UID: "uid-c", ClusterID: id, Leaks: v1alpha1.LeaksDelete}, v1alpha1.Owner{UID: "uid-p", Leaks: v1alpha1.LeaksDelete})
+	w.remove(objs[1])
+	w.pass(3 * interval)
+	if w.leaks("aliyun")["Instance"] != 2 {
+		t.Fatalf("The machines of a pool that is gone are leaks: %v", w.leaks("aliyun"))
+	}
+	for _, action := range []string{"DescribeInstances", "DescribeDisks"} {
+		_, err := w.Admin.SetFault(t.Context(), faults.Rule{Kind: faults.HTTP502HTML, Action: action})
+		w.ok(err)
+	}
+	w.pass(3 * time.Hour)
+	w.check("Nothing is deleted by an old list.", 2, w.live(ledger.ECS))
+	w.check("They are still leaks.", 2, w.leaks("aliyun")["Instance"])
+}
+
 func TestUnknownOwner(t *testing.T) {
 	w := newWorld(t)
 	w.ackCluster("uid-of-another-plane", "uid-of-another-pool", true)

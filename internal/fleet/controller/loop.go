@@ -12,6 +12,7 @@ import (
 	clusterv1alpha1 "github.com/karmada-io/karmada/pkg/apis/cluster/v1alpha1"
 	policyv1alpha1 "github.com/karmada-io/karmada/pkg/apis/policy/v1alpha1"
 	workv1alpha2 "github.com/karmada-io/karmada/pkg/apis/work/v1alpha2"
+	"k8s.io/apimachinery/pkg/types"
 	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
@@ -78,6 +79,9 @@ type Fleet struct {
 	// reservationWritten that of a reservation, policyWritten when a policy was,
 	// and policyRetry when one that could not be is tried again.
 	statusWritten, reservationWritten, policyWritten, policyRetry map[string]time.Time
+	// baselines of reservations, by their UID and the binding, also those that
+	// could not be written yet.
+	baselines map[types.UID]map[string]int32
 	// policySights has for what the policies of workloads were found right.
 	policySights map[string]policySight
 }
@@ -110,7 +114,7 @@ func New(o Options) (*Fleet, error) {
 		trigger:       make(chan struct{}, 1),
 		kicked:        make(chan time.Time, 1),
 		statusWritten: map[string]time.Time{}, reservationWritten: map[string]time.Time{}, policyWritten: map[string]time.Time{}, policyRetry: map[string]time.Time{},
-		policySights: map[string]policySight{},
+		policySights: map[string]policySight{}, baselines: map[types.UID]map[string]int32{},
 	}, nil
 }
 

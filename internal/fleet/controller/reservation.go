@@ -10,6 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/component-helpers/resource"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -50,6 +51,11 @@ func (f *Fleet) readReservations(ctx context.Context, v *view) error {
 	}
 	f.reservations.keep(keep)
 	maps.DeleteFunc(f.reservationWritten, func(name string, _ time.Time) bool { return !keep[name] })
+	uids := map[types.UID]bool{}
+	for _, r := range v.reservations {
+		uids[r.UID] = true
+	}
+	maps.DeleteFunc(f.baselines, func(uid types.UID, _ map[string]int32) bool { return !uids[uid] })
 	// The oldest first: what it brings, and what its targets use, is its own.
 	slices.SortFunc(v.reservations, func(a, b *reservation) int {
 		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
@@ -118,26 +124,48 @@ func (f *Fleet) hold(p *poolPlan, bs []binding, pool *scheduler.Pool) map[string
 				ts = append(ts, t)
 			}
 		}
-		if r.ended != "" || len(r.targets) == 0 {
+		if r.ended != "" {
+			continue
+		}
+		f.begin(r, bs, used)
+		if len(r.targets) == 0 {
 			continue
 		}
 		r.template = ts[0].pods
-		r.baselines = map[string]int32{}
 		mine := map[string]int32{}
 		for _, b := range r.targets {
 			id := b.id()
 			reserved[id] = true
-			base, ok := r.Status.Baselines[id]
-			if !ok {
-				base = used[id]
-			}
-			r.baselines[id] = base
+			base := r.baselines[id]
 			counted[id] = max(counted[id], base)
 			mine[id] = max(0, used[id]-counted[id])
 		}
 		pool.Holds = append(pool.Holds, r.holds(p.merged, ts, mine, counted)...)
 	}
 	return reserved
+}
+
+// begin notes what the targets of a reservation had in elastic members when each
+// was first seen. It is never counted again: by then they may use what is held,
+// and as much would be held on top. So what the status says stays while the
+// binding is there, also if its workload cannot be read for a moment; and what
+// could not be written into the status is remembered.
+func (f *Fleet) begin(r *reservation, bs []binding, used map[string]int32) {
+	seen := f.baselines[r.UID]
+	r.baselines = map[string]int32{}
+	for _, b := range bs {
+		if base, ok := r.Status.Baselines[b.id()]; ok {
+			r.baselines[b.id()] = base
+		} else if base, ok := seen[b.id()]; ok {
+			r.baselines[b.id()] = base
+		}
+	}
+	for _, b := range r.targets {
+		if _, ok := r.baselines[b.id()]; !ok {
+			r.baselines[b.id()] = used[b.id()]
+		}
+	}
+	f.baselines[r.UID] = r.baselines
 }
 
 // holds of a reservation: one for each target if it is an amount of replicas,

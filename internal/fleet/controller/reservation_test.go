@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -139,7 +140,7 @@ func TestHold(t *testing.T) {
 				rb.Spec.Clusters = []workv1alpha2.TargetCluster{{Name: "ack", Replicas: tc.assigned}, {Name: "idc-a", Replicas: 3}}
 			}
 			b := bindingOf(rb)
-			f := &Fleet{templates: &templates{byID: map[string]*template{b.id(): {pods: &scheduler.Template{Spec: deployment().Spec.Template}, divided: true}}}}
+			f := &Fleet{baselines: map[types.UID]map[string]int32{}, templates: &templates{byID: map[string]*template{b.id(): {pods: &scheduler.Template{Spec: deployment().Spec.Template}, divided: true}}}}
 			p := &poolPlan{plan: capacityPlan(), merged: capacityPlan()}
 			for _, r := range tc.rs {
 				x := &reservation{CapacityReservation: r}
@@ -159,6 +160,56 @@ func TestHold(t *testing.T) {
 			}
 			if reserved[b.id()] != tc.reserved {
 				t.Errorf("%s Want reserved %t, got %t", tc.reason, tc.reserved, reserved[b.id()])
+			}
+		})
+	}
+}
+
+// TestBaselines: what targets had when a reservation began is counted once, or
+// what they use of it would be held on top.
+func TestBaselines(t *testing.T) {
+	id := "default/web-deployment"
+	known := &template{pods: &scheduler.Template{Spec: deployment().Spec.Template}, divided: true}
+	cases := map[string]struct {
+		reason string
+		status map[string]int32
+		// first is what it had in the first round, then what it has in the second.
+		first, then int32
+		unread      bool
+		want        map[string]int32
+		held        int32
+	}{
+		"NotWritten": {reason: "What the first round could not write holds in the second.", first: 0, then: 3, want: map[string]int32{id: 0}, held: 2},
+		"Written":    {reason: "What is written holds.", status: map[string]int32{id: 1}, first: 2, then: 4, want: map[string]int32{id: 1}, held: 2},
+		"Unread":     {reason: "It also does while the workload cannot be read.", status: map[string]int32{id: 1}, first: 2, then: 4, unread: true, want: map[string]int32{id: 1}},
+		"Gone":       {reason: "What is gone is forgotten.", status: map[string]int32{id: 1, "default/api-deployment": 7}, first: 2, then: 2, want: map[string]int32{id: 1}, held: 4},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			f := &Fleet{baselines: map[types.UID]map[string]int32{}, templates: &templates{byID: map[string]*template{id: known}}}
+			var x *reservation
+			pool := &scheduler.Pool{}
+			for i, n := range []int32{tc.first, tc.then} {
+				rb := resourceBinding()
+				rb.Spec.Clusters = []workv1alpha2.TargetCluster{{Name: "ack", Replicas: n}}
+				if tc.unread && i == 1 {
+					f.templates.byID[id] = &template{problem: "no answer"}
+				}
+				r := capacityReservation()
+				r.Status.Baselines = tc.status
+				x = &reservation{CapacityReservation: r}
+				pool = &scheduler.Pool{Members: []scheduler.Member{{Name: "ack", Elastic: true}}}
+				f.hold(&poolPlan{plan: capacityPlan(), merged: capacityPlan(), reservations: []*reservation{x}}, []binding{bindingOf(rb)}, pool)
+			}
+			if diff := cmp.Diff(tc.want, x.baselines); diff != "" {
+				t.Errorf("%s -want, +got:\n%s", tc.reason, diff)
+			}
+			held := int32(0)
+			for _, h := range pool.Holds {
+				held += h.Count
+			}
+			if held != tc.held {
+				t.Errorf("%s Want %d held, got %d", tc.reason, tc.held, held)
 			}
 		})
 	}

@@ -99,7 +99,9 @@ func Merge(plan *fleetv1alpha1.CapacityPlan, reservations []*fleetv1alpha1.Capac
 				continue
 			}
 			if ended {
-				o.Min, o.Max = 0, 0
+				// No more than there are: the maximum takes nodes at once, also
+				// those that replicas are still on.
+				o.Min, o.Max = 0, standing(&plan.Status, o.Name)
 			}
 			out.Spec.Offerings = append(out.Spec.Offerings, *o)
 		}
@@ -115,6 +117,16 @@ func Merge(plan *fleetv1alpha1.CapacityPlan, reservations []*fleetv1alpha1.Capac
 		}
 	}
 	return out
+}
+
+// standing nodes of an offering are those that are wanted and there.
+func standing(st *fleetv1alpha1.CapacityPlanStatus, offering string) int32 {
+	for _, o := range st.Offerings {
+		if o.Name == offering {
+			return min(o.Nodes, o.Registered)
+		}
+	}
+	return 0
 }
 
 // HoldReplicas expresses an amount of nodes or resources in replicas of a pod
@@ -232,7 +244,8 @@ func (p *plan) spend(r *Reservation, rate int64) Spending {
 
 // replicaPrice is what a replica that is held costs an hour: its part of a node
 // of the cheapest offering of which there are nodes, in the first preferred
-// member that has any. It also returns how many a node holds.
+// member that has any. Where there are no nodes it is the price of a pod on virtual
+// ones. It also returns how many a node holds.
 func (p *plan) replicaPrice(r *Reservation) (each, perNodes int64) {
 	if r.Template == nil {
 		return 0, 0
@@ -252,7 +265,16 @@ func (p *plan) replicaPrice(r *Reservation) (each, perNodes int64) {
 			each, perNodes, rank = price, n, at
 		}
 	}
-	return each, perNodes
+	if perNodes > 0 {
+		return each, perNodes
+	}
+	// Those that it holds can only be on virtual nodes.
+	for _, o := range p.virtual {
+		if o.pods > 0 || o.grantCost > 0 {
+			each = max(each, o.podPrice(pod))
+		}
+	}
+	return each, 0
 }
 
 // inUse returns the members that a reservation brought and that have nodes,

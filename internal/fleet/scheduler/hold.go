@@ -78,7 +78,7 @@ func (r *round) bookHold(h *hold) error {
 		if pod == nil {
 			continue
 		}
-		for _, node := range m.fullestFirst() {
+		for _, node := range m.fullestFirst(pod) {
 			if h.held == h.left {
 				break
 			}
@@ -102,8 +102,9 @@ func (r *round) bookHold(h *hold) error {
 
 // fullestFirst returns the names of a member's real nodes. A kube-scheduler would
 // spread what is held over all of them, and none would ever be empty; so it is
-// packed, and the others can go.
-func (m *member) fullestFirst() []string {
+// packed, and the others can go. Nodes that are too full for the pod are left
+// out: they would be the first of all, and to simulate each takes long.
+func (m *member) fullestFirst(pod *corev1.Pod) []string {
 	type node struct {
 		name string
 		cpu  int64
@@ -111,8 +112,13 @@ func (m *member) fullestFirst() []string {
 	// List cannot fail on a fork.
 	infos, _ := m.fork.List()
 	nodes := make([]node, 0, len(infos))
+	need := requested(&pod.Spec)
+	cpu, memory := need.Cpu().MilliValue(), need.Memory().Value()
 	for _, ni := range infos {
-		if !m.isVirtual(ni) {
+		have, used := ni.GetAllocatable(), ni.GetRequested()
+		full := cpu > 0 && have.GetMilliCPU()-used.GetMilliCPU() < cpu || memory > 0 && have.GetMemory()-used.GetMemory() < memory ||
+			len(ni.GetPods()) >= have.GetAllowedPodNumber()
+		if !m.isVirtual(ni) && !full {
 			nodes = append(nodes, node{ni.Node().Name, ni.GetRequested().GetMilliCPU()})
 		}
 	}

@@ -84,7 +84,10 @@ func (e *external) shrink(ctx context.Context, cr elastic.NodePool, excess int32
 		return err
 	}
 
-	machines := e.join(list)
+	machines, err := e.join(ctx, k, list)
+	if err != nil {
+		return err
+	}
 	if !meta.WasDeleted(cr) {
 		// What is read of the pool may be older than its list of machines. A machine
 		// that has gone meanwhile must not cost another one.
@@ -114,20 +117,43 @@ func (e *external) shrink(ctx context.Context, cr elastic.NodePool, excess int32
 	return e.remove(ctx, cr, ids)
 }
 
-// join machines with their nodes, by instance id or name.
-func (e *external) join(list []Machine) []machine {
+// join machines with their nodes, by instance id or name. A machine without one is
+// removed undrained, so the whole cluster is searched before that is believed: a
+// node need not carry the label of its pool.
+func (e *external) join(ctx context.Context, k kubernetes.Interface, list []Machine) ([]machine, error) {
 	all := make([]machine, 0, len(list))
+	unjoined := false
 	for _, n := range list {
 		m := machine{Machine: n}
-		for i := range e.nodes {
-			if node := &e.nodes[i]; kube.InstanceID(node) == n.ID || (n.Name != "" && node.Name == n.Name) {
-				m.node, m.noticed = node, e.isNoticed(node.Name)
-				break
-			}
+		if m.node = nodeOf(n, e.nodes); m.node != nil {
+			m.noticed = e.isNoticed(m.node.Name)
 		}
+		unjoined = unjoined || m.node == nil
 		all = append(all, m)
 	}
-	return all
+	if !unjoined {
+		return all, nil
+	}
+	nodes, err := kube.Nodes(ctx, k, "")
+	if err != nil {
+		return nil, err
+	}
+	for i := range all {
+		if all[i].node == nil {
+			all[i].node = nodeOf(all[i].Machine, nodes)
+		}
+	}
+	return all, nil
+}
+
+// nodeOf a machine, or nil.
+func nodeOf(m Machine, nodes []corev1.Node) *corev1.Node {
+	for i := range nodes {
+		if node := &nodes[i]; kube.InstanceID(node) == m.ID || m.Name != "" && node.Name == m.Name {
+			return node
+		}
+	}
+	return nil
 }
 
 // settle the list of drains: machines that are gone leave it, nodes that are

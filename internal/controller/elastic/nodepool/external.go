@@ -122,10 +122,21 @@ func (e *external) observe(ctx context.Context, cr elastic.NodePool) (managed.Ex
 	}
 	e.ready(cr, s)
 
-	e.decision = decide(s, situation{
+	in := situation{
 		want: e.wish.nodes, noticed: int32(len(e.noticed)), most: cr.GetSizing().Max,
 		busy: e.busy(cr), short: len(cr.GetObservation().Shortages) > 0,
-	})
+	}
+	if e.decision = decide(s, in); e.decision.step == stepConfigure {
+		if err, _ := e.Holds.Held(cr.GetUID(), e.holdKey(cr)); err != nil {
+			// A configuration that the cloud refuses must not keep nodes that
+			// nobody needs, nor keep those away that somebody does.
+			same := *s
+			same.Differs = false
+			if d := decide(&same, in); d.step != stepNone {
+				e.decision = d
+			}
+		}
+	}
 	todo := string(e.decision.step)
 	if todo == "" && e.rescuable(cr) {
 		todo = "uncordon"
@@ -324,7 +335,17 @@ func (e *external) Update(ctx context.Context, cr elastic.NodePool) (managed.Ext
 	case stepConfigure:
 		kind = "Configure"
 		task, err = e.cloud.Configure(ctx, e.clusterID(cr), s)
-	case stepGrow, stepLower:
+	case stepLower:
+		kind = "Scale"
+		e.decision.size, err = e.least(ctx, cr, e.decision.size)
+		if err == nil && e.decision.size >= s.Desired {
+			e.Pace.After(cr, e.PollInProgress)
+			return managed.ExternalUpdate{}, nil
+		}
+		if err == nil {
+			task, err = e.cloud.SetDesired(ctx, e.clusterID(cr), s.ID, e.decision.size)
+		}
+	case stepGrow:
 		kind = "Scale"
 		task, err = e.cloud.SetDesired(ctx, e.clusterID(cr), s.ID, e.decision.size)
 	case stepShrink:
@@ -352,6 +373,17 @@ func (e *external) Update(ctx context.Context, cr elastic.NodePool) (managed.Ext
 		e.refused(cr, err)
 	}
 	return managed.ExternalUpdate{}, e.Holds.Note(cr.GetUID(), e.holdKey(cr), errors.Wrap(err, "cannot change the node pool"))
+}
+
+// least is to what an order may be lowered: not below what is there by now. A
+// machine that has come since the pool was read would cost another one, which the
+// cloud would choose, with its pods.
+func (e *external) least(ctx context.Context, cr elastic.NodePool, n int32) (int32, error) {
+	s, presence, err := e.cloud.Get(ctx, e.clusterID(cr), e.observed.ID)
+	if err != nil || presence != Present {
+		return e.observed.Desired, err
+	}
+	return max(n, s.there()), nil
 }
 
 // busy reports whether a task of ours is running. A task that does not end

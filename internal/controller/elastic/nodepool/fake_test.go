@@ -33,6 +33,7 @@ type fakeDriver struct {
 	MockGet         func(id string) (*State, Presence, error)
 	MockClusterGone func() (bool, error)
 	MockCreate      func(size int32) (string, string, error)
+	MockConfigure   func() (string, error)
 	MockSetDesired  func(n int32) (string, error)
 	MockMachines    func() ([]Machine, error)
 	MockRemove      func(ids []string) (string, error)
@@ -79,7 +80,10 @@ func (d *fakeDriver) Create(_ context.Context, _ string, size int32) (string, st
 
 func (d *fakeDriver) Configure(context.Context, string, *State) (string, error) {
 	d.called("Configure")
-	return "", nil
+	if d.MockConfigure == nil {
+		return "", nil
+	}
+	return d.MockConfigure()
 }
 
 func (d *fakeDriver) SetDesired(_ context.Context, _, _ string, n int32) (string, error) {

@@ -24,6 +24,7 @@ import (
 
 	"github.com/crossplane/crossplane-runtime/v2/pkg/event"
 	"github.com/crossplane/crossplane-runtime/v2/pkg/meta"
+	"github.com/crossplane/crossplane-runtime/v2/pkg/reconciler/managed"
 	xpv2 "github.com/crossplane/crossplane/apis/v2/core/v2"
 
 	"regionpool.io/provider-regionpool/apis"
@@ -415,6 +416,16 @@ func TestUpdate(t *testing.T) {
 			member: member("", node(1), node(3)),
 			want:   want{calls: []string{"Remove [i-2]"}, draining: map[string]bool{"": false}},
 		},
+		"Unlabelled": {
+			reason: "A node that has lost the label of its pool is drained like any other, and not before others.", cr: nodePool(named), plan: plan(1), have: 2, api: &fakeDriver{},
+			member: member("", node(1), node(2, func(n *corev1.Node) { n.Labels = nil }), pod("app", "b", 2)),
+			want:   want{calls: []string{"Remove [i-1]"}, draining: map[string]bool{"n1": false}, cordoned: []string{"n1"}},
+		},
+		"UnlabelledDrain": {
+			reason: "It is not removed with its pods.", cr: nodePool(named), plan: plan(0), have: 1, api: &fakeDriver{},
+			member: member("b", node(1, func(n *corev1.Node) { n.Labels = nil }), pod("app", "b", 1)),
+			want:   want{draining: map[string]bool{"n1": true}, cordoned: []string{"n1"}},
+		},
 		"Newest": {
 			reason: "If all have pods the newest goes, and its pods are evicted first.", cr: nodePool(named), plan: plan(1), have: 2, api: &fakeDriver{},
 			member: member("", node(1), node(2), pod("app", "a", 1), pod("app", "b", 2)),
@@ -494,6 +505,76 @@ func TestUpdate(t *testing.T) {
 			}
 			if diff := cmp.Diff(tc.want, got, cmp.AllowUnexported(want{}), cmpopts.EquateEmpty()); diff != "" {
 				t.Errorf("\nReason: %s\nUpdate(...): %v, -want, +got:\n%s", tc.reason, err, diff)
+			}
+		})
+	}
+}
+
+// TestLower: the cloud goes on bringing machines while an order is taken back.
+func TestLower(t *testing.T) {
+	cases := map[string]struct {
+		reason string
+		// total machines when the order is taken back.
+		total int32
+		want  []string
+	}{
+		"Same": {reason: "What has not come is taken back.", total: 4, want: []string{"SetDesired 4"}},
+		"More": {reason: "What has come meanwhile stays, or the cloud would remove others.", total: 6, want: []string{"SetDesired 6"}},
+		"All":  {reason: "If all have come there is nothing to take back.", total: 9},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			api := &fakeDriver{MockGet: pool(PhaseActive, 9, 4)}
+			cr := nodePool(named)
+			e := newExternal(t, api, member("", node(1)), cr.DeepCopy(), cluster(elastic.PhaseRunning), plan(2))
+			if _, err := e.Observe(context.Background(), cr); err != nil {
+				t.Fatal(err)
+			}
+			api.MockGet = pool(PhaseActive, 9, tc.total)
+			if _, err := e.Update(context.Background(), cr); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tc.want, api.Calls); diff != "" {
+				t.Errorf("\nReason: %s\n-want, +got:\n%s", tc.reason, diff)
+			}
+		})
+	}
+}
+
+// TestRefusedConfiguration: what the cloud does not let us change is told, and
+// the number of nodes is changed all the same.
+func TestRefusedConfiguration(t *testing.T) {
+	refused := &cloud.Error{Class: cloud.Invalid, Status: 400}
+	cases := map[string]struct {
+		reason string
+		plan   int32
+		want   []string
+		class  cloud.Class
+	}{
+		"Rest":   {reason: "The error is told while there is nothing else to do.", plan: 1, want: []string{"Configure"}, class: cloud.Invalid},
+		"Grow":   {reason: "Nodes that are needed are ordered.", plan: 3, want: []string{"Configure", "SetDesired 3"}},
+		"Shrink": {reason: "Nodes that are not are given back.", plan: 0, want: []string{"Configure", "Remove [i-1]"}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			api := &fakeDriver{MockConfigure: func() (string, error) { return "", refused }, MockMachines: machines(1)}
+			api.MockGet = func(id string) (*State, Presence, error) {
+				return &State{ID: id, Phase: PhaseActive, Desired: 1, Total: 1, Tags: ours, Differs: true}, Present, nil
+			}
+			cr := nodePool(named)
+			e := newExternal(t, api, member("", node(1)), cr.DeepCopy(), cluster(elastic.PhaseRunning), plan(tc.plan))
+			var err error
+			for range 2 {
+				o := managed.ExternalObservation{}
+				if o, err = e.Observe(context.Background(), cr); err == nil && !o.ResourceUpToDate {
+					_, err = e.Update(context.Background(), cr)
+				}
+			}
+			if diff := cmp.Diff(tc.want, api.Calls); diff != "" {
+				t.Errorf("\nReason: %s\n-want, +got:\n%s", tc.reason, diff)
+			}
+			if cloud.ClassOf(err) != tc.class {
+				t.Errorf("\nReason: %s\nerror: %v", tc.reason, err)
 			}
 		})
 	}
