@@ -61,7 +61,8 @@ func emergency(ctx context.Context, r *run) (outcome, error) {
 	e, err := startStack(ctx, r, "burst", stack.Options{
 		Members: []stack.Member{tiny},
 		Parts: map[stack.Part]stack.PartOptions{
-			stack.Provider: {Args: stack.Hurried(stack.Provider)},
+			// The stock is not asked for: here an order is to find that it is gone.
+			stack.Provider: {Args: []string{"--poll-in-progress=200ms", "--list-lag=500ms", "--stock-interval=1h"}},
 		},
 	})
 	if err != nil {
