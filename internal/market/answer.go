@@ -303,6 +303,25 @@ func (b *builder) price() {
 	}
 	at := metav1.NewTime(best.at.Truncate(quantum))
 	b.answer.Market.HourlyPrice, b.answer.Market.PricedAt = &q, &at
+	if highest := b.highest(declared); highest > best.hourly {
+		if q, err := resource.ParseQuantity(format(highest)); err == nil {
+			b.answer.Market.HighestPrice = &q
+		}
+	}
+}
+
+// highest of the prices that are believed, of all types in all zones.
+func (b *builder) highest(declared float64) float64 {
+	zones := append(slices.Clone(b.answer.Zones), "")
+	out := 0.0
+	for _, t := range b.answer.Types {
+		for _, z := range zones {
+			if p, ok := b.prices[machine{t, z, b.spot}]; ok && b.now.Sub(p.at) <= b.stale && believable(p.hourly, declared) {
+				out = max(out, p.hourly)
+			}
+		}
+	}
+	return out
 }
 
 // next is the first type that is to be had, and its zones. If none is, it is the

@@ -377,3 +377,14 @@ func (fullSource) Stock(context.Context, Wanted) ([]Quote, error) {
 func (fullSource) Subnets(context.Context, Wanted) ([]Subnet, error) {
 	return []Subnet{{ID: "vsw-a", VPC: "vpc-1", Zone: "a"}}, nil
 }
+
+func TestHighestPrice(t *testing.T) {
+	a := known().answer(offering(), start, 30*time.Minute).Market
+	if a.HighestPrice == nil || a.HighestPrice.Cmp(resource.MustParse("2.2")) != 0 {
+		t.Errorf("The dearest type that may come is told, since a cap must hold with it: %v", a.HighestPrice)
+	}
+	one := known().answer(offering(func(o *fleetv1alpha1.Offering) { o.InstanceTypes = o.InstanceTypes[:1] }), start, 30*time.Minute).Market
+	if one.HighestPrice != nil {
+		t.Errorf("With one type there is nothing dearer: %v", one.HighestPrice)
+	}
+}

@@ -122,6 +122,12 @@ type OfferingMarket struct {
 	// +optional
 	HourlyPrice *resource.Quantity `json:"hourlyPrice,omitempty"`
 
+	// HighestPrice of a node of any type of the offering in any of its zones, if
+	// it is above HourlyPrice: the cloud may take that type when others are sold
+	// out. Limits count with it.
+	// +optional
+	HighestPrice *resource.Quantity `json:"highestPrice,omitempty"`
+
 	// PricedAt is when the price last changed or was confirmed, to ten minutes.
 	// A confirmation alone is written once an hour.
 	// +optional

@@ -444,6 +444,11 @@ func (in *OfferingMarket) DeepCopyInto(out *OfferingMarket) {
 		x := (*in).DeepCopy()
 		*out = &x
 	}
+	if in.HighestPrice != nil {
+		in, out := &in.HighestPrice, &out.HighestPrice
+		x := (*in).DeepCopy()
+		*out = &x
+	}
 	if in.PricedAt != nil {
 		in, out := &in.PricedAt, &out.PricedAt
 		*out = (*in).DeepCopy()

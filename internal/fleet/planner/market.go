@@ -44,6 +44,9 @@ func (p *plan) readMarket(o *offering) {
 		declared := o.price
 		if fed := micro(*q); fed > 0 && fed >= declared/absurd && fed/absurd <= declared {
 			o.price, o.capPrice = fed, max(declared, fed)
+			if h := o.market.HighestPrice; h != nil && micro(*h)/absurd <= declared {
+				o.capPrice = max(o.capPrice, micro(*h))
+			}
 		} else {
 			o.priceNote = fmt.Sprintf("the price of %s that the cloud reports is not believed", q)
 		}

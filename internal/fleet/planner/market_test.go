@@ -127,6 +127,17 @@ func TestChoice(t *testing.T) {
 			},
 			want: map[string]int32{"a": 1}, cost: "2",
 		},
+		"CapByFallback": {
+			reason: "The cloud may deliver a dearer type of the offering.",
+			build: func(w *tester) {
+				w.offering("a", "ack", "8", "1", 10)
+				w.fed("a", "1")
+				w.in.Plan.Spec.Market.Offerings[0].HighestPrice = ptr.To(resource.MustParse("2"))
+				w.in.Plan.Spec.Limits.HourlyCost = ptr.To(resource.MustParse("3"))
+				w.demand(10, cpu("3"))
+			},
+			want: map[string]int32{"a": 1}, cost: "1",
+		},
 		"Interruption": {
 			reason: "Spot must be cheaper by the weight of interruption: 0.9 and a quarter of it are more than 1.",
 			build: func(w *tester) {

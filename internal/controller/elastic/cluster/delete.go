@@ -150,9 +150,12 @@ func (e *external) releaseBilled(ctx context.Context, cr elastic.Cluster, s *Sta
 	if s.Phase == elastic.PhaseBuilding || s.Phase.Broken() {
 		return kube.Billed{}, nil
 	}
-	if s.NoEndpoint != "" {
+	switch {
+	case s.Unaddressed:
 		// It never had an address, or has been dismantled already.
 		return kube.Billed{}, nil
+	case s.NoEndpoint != "":
+		return kube.Billed{}, errors.New(s.NoEndpoint)
 	}
 	k, err := e.ClusterClient(ctx, e.Host, cr, e.fetch(s.ID))
 	if err != nil {

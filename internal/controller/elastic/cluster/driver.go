@@ -85,6 +85,9 @@ type State struct {
 	// NoEndpoint says why the API server cannot be reached yet although the
 	// cluster runs. Empty if it can.
 	NoEndpoint string
+	// Unaddressed says that the API server has no address, by the cloud's own
+	// word: it never had one, or it was taken away.
+	Unaddressed bool
 	// Pending says that something is being made that nobody waits for.
 	Pending            bool
 	SecurityGroupID    string

@@ -55,7 +55,8 @@ func TestEndpoint(t *testing.T) {
 }
 
 func TestDismantle(t *testing.T) {
-	noAddress := func(s *State) { s.NoEndpoint = "No address" }
+	noAddress := func(s *State) { s.NoEndpoint, s.Unaddressed = "No address", true }
+	notTold := func(s *State) { s.NoEndpoint = "Not told" }
 	cases := map[string]struct {
 		reason    string
 		get       func(string) (*State, error)
@@ -66,6 +67,7 @@ func TestDismantle(t *testing.T) {
 	}{
 		"Waits":     {reason: "What has to go first is waited for.", get: state(elastic.PhaseRunning), dismantle: func() (string, error) { return "the endpoint", nil }, member: member(), reasonOf: lifecycle.ReasonWaiting},
 		"State":     {reason: "So is the cloud, if it does something else.", get: state(elastic.PhaseRunning), dismantle: func() (string, error) { return "", &cloud.Error{Class: cloud.WrongState} }, member: member(), reasonOf: lifecycle.ReasonWaiting},
+		"NotTold":   {reason: "An address that is only not told may be that of one with load balancers.", get: state(elastic.PhaseRunning, notTold), member: deaf(), reasonOf: lifecycle.ReasonNoAnswer},
 		"Dismantle": {reason: "An API server without an address is not asked for what it has.", get: state(elastic.PhaseRunning, noAddress), member: deaf(), want: []string{"Delete c1"}, reasonOf: lifecycle.ReasonGoesOn},
 	}
 	for name, tc := range cases {

@@ -230,6 +230,10 @@ func keepPrice(was, now *fleetv1alpha1.OfferingMarket) {
 		return
 	}
 	now.HourlyPrice, now.PricedAt = was.HourlyPrice, was.PricedAt
+	if a, b := was.HighestPrice, now.HighestPrice; a != nil && b != nil &&
+		math.Abs(a.AsApproximateFloat64()-b.AsApproximateFloat64()) < priceChange*a.AsApproximateFloat64() {
+		now.HighestPrice = a
+	}
 }
 
 // A pace remembers when plans were last written.

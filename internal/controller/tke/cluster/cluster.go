@@ -151,7 +151,7 @@ func (d *driver) reach(ctx context.Context, cl *tke.Cluster, s *cluster.State) e
 	case e.State == tke.EndpointCreated:
 		s.NoEndpoint = "The private address of the API server is made but not told yet"
 	case absent(e):
-		s.Differs = partEndpoint
+		s.Differs, s.Unaddressed = partEndpoint, true
 		fallthrough
 	default:
 		s.NoEndpoint = "The private address of the API server is being made"
