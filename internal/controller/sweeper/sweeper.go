@@ -158,9 +158,9 @@ func (s *Sweeper) Sweep(ctx context.Context) {
 	byCluster := map[string]v1alpha1.Owner{}
 	for _, c := range configs {
 		for _, o := range c.status.Owners {
-			known[o.UID] = o
+			known[o.UID] = careful(known, o.UID, o)
 			if o.ClusterID != "" {
-				byCluster[o.ClusterID] = o
+				byCluster[o.ClusterID] = careful(byCluster, o.ClusterID, o)
 			}
 		}
 	}
@@ -183,6 +183,18 @@ func (s *Sweeper) Sweep(ctx context.Context) {
 			s.log.Info("Cannot sweep", "config", c.name(), "error", err.Error())
 		}
 	}
+}
+
+// careful returns what is known of an owner that several configurations
+// remember, because it changed from one to another: what spares its things most
+// counts.
+func careful(known map[string]v1alpha1.Owner, key string, o v1alpha1.Owner) v1alpha1.Owner {
+	have, ok := known[key]
+	spares := map[string]int{v1alpha1.LeaksDelete: 0, "": 1, v1alpha1.LeaksKeep: 2}
+	if ok && spares[have.Leaks] > spares[o.Leaks] {
+		return have
+	}
+	return o
 }
 
 // configs of clouds, from the API server.
