@@ -3,6 +3,7 @@ package scheduler
 import (
 	"maps"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -89,8 +90,8 @@ type virtualPods struct {
 	total, ready int32
 	// steered pods are deleted before those on real nodes.
 	steered map[string]int32
-	// mine may become so: they have no deletion cost of the user's. Both by
-	// offering.
+	// mine may become so, and move: they have no deletion cost of the user's,
+	// and are Ready or new. Both by offering.
 	mine map[string]int32
 }
 
@@ -132,13 +133,15 @@ func (r *round) loadVirtual() {
 			}
 			m.virtualNodes[ni.Node().Name] = o
 			for _, pi := range ni.GetPods() {
-				m.countVirtual(o, pi.GetPod())
+				m.countVirtual(o, pi.GetPod(), r.in.Now.Add(-r.in.Settings.MoveTimeout))
 			}
 		}
 	}
 }
 
-func (m *member) countVirtual(offering string, p *corev1.Pod) {
+// countVirtual counts a pod. One that was made before patience and is not Ready
+// will not move: no node is wanted for it.
+func (m *member) countVirtual(offering string, p *corev1.Pod, patience time.Time) {
 	k, ok := snapshot.WorkloadOf(p)
 	if !ok || p.DeletionTimestamp != nil {
 		return
@@ -148,17 +151,23 @@ func (m *member) countVirtual(offering string, p *corev1.Pod) {
 		v.steered, v.mine = map[string]int32{}, map[string]int32{}
 	}
 	v.total++
-	if slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
+	ready := slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
 		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
-	}) {
+	})
+	if ready {
 		v.ready++
 	}
+	movable := ready || p.CreationTimestamp.After(patience)
 	switch p.Annotations[corev1.PodDeletionCost] {
 	case DeletionCost:
 		v.steered[offering]++
-		v.mine[offering]++
+		if movable {
+			v.mine[offering]++
+		}
 	case "":
-		v.mine[offering]++
+		if movable {
+			v.mine[offering]++
+		}
 	}
 	m.onVirtual[k] = v
 }

@@ -207,7 +207,7 @@ func TestVirtual(t *testing.T) {
 			want: want{Targets: targetsOf{"ack": 2}, Virtual: targetsOf{"ack": 2}, OnVirtual: targetsOf{"ack-virtual": 2}},
 		},
 		"NotReady": {
-			reason: "While some on virtual nodes are not Ready none moves: the member could delete the substitutes instead.",
+			reason: "While some on virtual nodes are not Ready none moves: the member could delete the substitutes instead. For one that never will be no node is wanted.",
 			build: func(w *tester) {
 				w.member("ack", 1, nodes(4, "c", "8")...)
 				w.virtual("ack")
@@ -215,7 +215,18 @@ func TestVirtual(t *testing.T) {
 				w.onVirtual("ack", "web", "3", 1, true)
 				w.onVirtual("ack", "web", "3", 1, false)
 			},
-			want: want{Targets: targetsOf{"ack": 2}, Virtual: targetsOf{"ack": 2}, OnVirtual: targetsOf{"ack-virtual": 2}},
+			want: want{Targets: targetsOf{"ack": 2}, Virtual: targetsOf{"ack": 2}, OnVirtual: targetsOf{"ack-virtual": 1}},
+		},
+		"New": {
+			reason: "One that has just started will be Ready soon.",
+			build: func(w *tester) {
+				w.member("ack", 1, nodes(4, "c", "8")...)
+				w.virtual("ack")
+				w.binding("web", 1, "3", targetsOf{"ack": 1}, tolerates("ack"))
+				w.onVirtual("ack", "web", "3", 1, false)
+				w.pods["ack"][0].CreationTimestamp = metav1.NewTime(epoch)
+			},
+			want: want{Targets: targetsOf{"ack": 1}, Virtual: targetsOf{"ack": 1}, OnVirtual: targetsOf{"ack-virtual": 1}},
 		},
 		"NeverMoves": {
 			reason: "The offering says that replicas stay.",
