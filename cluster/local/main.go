@@ -131,7 +131,10 @@ func (f *flags) options(dir string) (stack.Options, error) {
 	if f.members < 0 || f.members > len(alphabet) || f.nodes < 0 {
 		return stack.Options{}, fmt.Errorf("there can be 0 to %d members, with any number of nodes", len(alphabet))
 	}
-	o := stack.Options{Dir: dir, Members: []stack.Member{}}
+	o := stack.Options{
+		Dir: dir, Members: []stack.Member{},
+		Parts: map[stack.Part]stack.PartOptions{stack.Provider: {Args: stack.Hurried(stack.Provider)}},
+	}
 	for _, letter := range alphabet[:f.members] {
 		m, err := stack.NewMember("idc-"+string(letter), f.nodes, f.cpu, f.memory, f.pods)
 		if err != nil {

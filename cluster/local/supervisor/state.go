@@ -42,6 +42,8 @@ type planeState struct {
 type cloudState struct {
 	Endpoint      string `json:"endpoint"`
 	AdminEndpoint string `json:"adminEndpoint"`
+	// TencentEndpoint is the URL of Tencent's APIs.
+	TencentEndpoint string `json:"tencentEndpoint"`
 }
 
 type processState struct {
@@ -59,7 +61,7 @@ func stateOf(self process.ID, s *stack.Stack) state {
 		out.Planes = append(out.Planes, planeState{Name: cp.Name(), Kubeconfig: cp.KubeconfigPath()})
 	}
 	if c := s.Cloud(); c.Endpoint != "" {
-		out.Cloud = &cloudState{Endpoint: c.Endpoint, AdminEndpoint: c.AdminEndpoint}
+		out.Cloud = &cloudState{Endpoint: c.Endpoint, AdminEndpoint: c.AdminEndpoint, TencentEndpoint: c.TencentEndpoint}
 	}
 	for _, p := range s.Processes() {
 		ps := processState{Name: p.Name(), Port: p.Port(), Health: p.Health(), State: string(p.State())}

@@ -95,6 +95,6 @@ func tellUse(s *state, out io.Writer) {
 	}
 	_, _ = fmt.Fprintf(out, "kubectl is here:\n  alias kubectl=%q\n", s.Kubectl)
 	if s.Cloud != nil {
-		_, _ = fmt.Fprintf(out, "The simulated cloud: ACK API %s, faults and ledger %s\n", s.Cloud.Endpoint, s.Cloud.AdminEndpoint)
+		_, _ = fmt.Fprintf(out, "The simulated clouds: Alibaba %s, Tencent %s, faults and ledger %s\n", s.Cloud.Endpoint, s.Cloud.TencentEndpoint, s.Cloud.AdminEndpoint)
 	}
 }
