@@ -16,7 +16,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
@@ -35,7 +34,6 @@ import (
 	"github.com/crossplane/crossplane-runtime/v2/pkg/controller"
 	"github.com/crossplane/crossplane-runtime/v2/pkg/errors"
 	"github.com/crossplane/crossplane-runtime/v2/pkg/feature"
-	"github.com/crossplane/crossplane-runtime/v2/pkg/gate"
 	"github.com/crossplane/crossplane-runtime/v2/pkg/logging"
 	"github.com/crossplane/crossplane-runtime/v2/pkg/ratelimiter"
 	"github.com/crossplane/crossplane-runtime/v2/pkg/reconciler/customresourcesgate"
@@ -177,7 +175,7 @@ func run(ctx context.Context, o *options) error {
 		return errors.Wrap(err, "cannot find out whether CRDs may be watched")
 	}
 	if canWatch {
-		co.Gate = new(gate.Gate[schema.GroupVersionKind])
+		co.Gate = setup.NewGate(ctx, mgr.GetRESTMapper())
 		err = setup.Gated(mgr, co, po)
 	} else {
 		log.Info("No right to watch CustomResourceDefinitions: all controllers start at once")

@@ -109,6 +109,7 @@ type install struct {
 	registry string
 	host     client.Client
 	root     string
+	programs *process.Group
 }
 
 // start builds and pushes the packages, and meanwhile starts a host plane that
@@ -162,6 +163,7 @@ func (i *install) start() {
 	if err != nil {
 		i.Fatal(err)
 	}
+	i.programs = procs
 	e, err := newExternal(st.Plane(stack.Host), i.host, procs, i.TempDir())
 	if err != nil {
 		i.Fatal(err)
@@ -498,6 +500,12 @@ func (i *install) eventually(what string, f func(ctx context.Context) error) {
 		// An error that only says that time is up hides the reason.
 		if last == nil || ctx.Err() == nil {
 			last = err
+		}
+		// Nobody restarts them here: what ends them is a mistake of theirs.
+		for _, p := range i.programs.Processes() {
+			if p.State() == process.StateExited {
+				i.Fatalf("waiting for %s: %s: %v", what, p.Name(), p.Healthy(ctx))
+			}
 		}
 		select {
 		case <-ctx.Done():
