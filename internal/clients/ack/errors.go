@@ -2,7 +2,6 @@ package ack
 
 import (
 	"encoding/json"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -22,63 +21,33 @@ const (
 	CodeAddonNotFound    = "AddonNotFound"
 )
 
-// A rule maps codes to a class. A code matches if it equals the rule or
-// continues it after a dot.
-type rule struct {
-	class cloud.Class
-	codes []string
-}
-
-// rules are tried in order. The codes are those of the vendor's error centre
-// and of open-source clients that met them.
-var rules = []rule{
-	{cloud.Gone, []string{CodeClusterNotFound, CodeNodePoolNotFound, CodeTaskNotFound, CodeAddonNotFound}},
-	{cloud.Throttled, []string{
+// rules for the codes of the vendor's error centre and of open-source clients
+// that met them.
+var rules = cloud.Rules{
+	{Class: cloud.Gone, Codes: []string{CodeClusterNotFound, CodeNodePoolNotFound, CodeTaskNotFound, CodeAddonNotFound}},
+	{Class: cloud.Throttled, Codes: []string{
 		"Throttling", "Rejected.Throttling", "QPS Limit Exceeded", "ServiceUnavailable", "SignatureNonceUsed",
 	}},
-	{cloud.Protected, []string{"OperationDenied.DeletionProtection", "DeletionProtection", "ErrorDeletionProtection"}},
-	{cloud.OutOfStock, []string{
+	{Class: cloud.Protected, Codes: []string{"OperationDenied.DeletionProtection", "DeletionProtection", "ErrorDeletionProtection"}},
+	{Class: cloud.OutOfStock, Codes: []string{
 		"OperationDenied.NoStock", "Zone.NotOnSale", "NoInstanceStock", "NoStock", "InvalidVSwitchId.IpNotEnough",
 		"InvalidResourceType.NotSupported", "InvalidInstanceType.NotSupported", "InstanceType.Offline",
 		"OperationDenied.ZoneNotAvailable",
 	}},
-	{cloud.Quota, []string{
+	{Class: cloud.Quota, Codes: []string{
 		"QuotaExceeded", "QuotaExceed", "InsufficientBalance", "InvalidAccountStatus.NotEnoughBalance",
 		"InvalidAccountStatus", "NotEnoughBalance",
 	}},
-	{cloud.WrongState, []string{
+	{Class: cloud.WrongState, Codes: []string{
 		"ErrorClusterState", "InvalidStatus.Forbidden", "InvalidStatus.Unsupported", "InvalidNodePoolStatus",
 		"IncorrectInstanceStatus", "DependencyViolation", "OperationConflict", "TaskConflict",
 	}},
-	{cloud.Conflict, []string{"ClusterNameAlreadyExist", "NodePoolNameAlreadyExist", "NodepoolNameAlreadyExist", "NameAlreadyExist"}},
-	{cloud.Unauthorised, []string{
+	{Class: cloud.Conflict, Codes: []string{"ClusterNameAlreadyExist", "NodePoolNameAlreadyExist", "NodepoolNameAlreadyExist", "NameAlreadyExist"}},
+	{Class: cloud.Unauthorised, Codes: []string{
 		"ErrorCheckAcl", "Forbidden", "StatusForbidden", "MissingAuth", "NoPermission", "InvalidAccessKeyId",
 		"SignatureDoesNotMatch", "IncompleteSignature", "InvalidSecurityToken", "InvalidTimeStamp", "Unauthorized",
 		"MissingSecurityToken", "InvalidCredentials",
 	}},
-}
-
-// classes by code that rules find.
-func classOf(code string, status int) cloud.Class {
-	for _, r := range rules {
-		for _, c := range r.codes {
-			if code == c || strings.HasPrefix(code, c+".") {
-				return r.class
-			}
-		}
-	}
-	switch {
-	case status == http.StatusTooManyRequests:
-		return cloud.Throttled
-	case status == http.StatusUnauthorized, status == http.StatusForbidden:
-		return cloud.Unauthorised
-	case status >= 500, status == http.StatusNotFound, status == http.StatusRequestTimeout, status < 400:
-		// A 404 without one of the codes that say what is missing may come from
-		// anything between here and there.
-		return cloud.Unknown
-	default:
-		return cloud.Invalid
-	}
 }
 
 // fields of the managed resources by what ACK calls them, compared in lower
@@ -132,9 +101,8 @@ func classify(operation string, err error) error {
 		return fromSDK(operation, sdk)
 	}
 
-	var op *net.OpError
-	if errors.As(err, &op) && op.Op == "dial" {
-		return &cloud.Error{Class: cloud.Unreachable, Operation: operation, Message: "cannot connect to the cloud's API: " + dialReason(op)}
+	if e := cloud.NotConnected(operation, err); e != nil {
+		return e
 	}
 
 	// The rest is an HTML page instead of JSON, a connection that was cut, a
@@ -145,17 +113,6 @@ func classify(operation string, err error) error {
 		msg = "the answer did not come in time"
 	}
 	return &cloud.Error{Class: cloud.Unknown, Operation: operation, Message: msg}
-}
-
-func dialReason(op *net.OpError) string {
-	var dns *net.DNSError
-	if errors.As(op, &dns) {
-		return "no such host " + dns.Name
-	}
-	if op.Addr != nil {
-		return "no connection to " + op.Addr.String()
-	}
-	return "no connection"
 }
 
 func fromSDK(operation string, sdk *tea.SDKError) error {
@@ -178,7 +135,7 @@ func fromSDK(operation string, sdk *tea.SDKError) error {
 		e.Status = b.Status
 	}
 	e.Message = cloud.Stable(strings.TrimPrefix(e.Message, "code: "))
-	e.Class = classOf(e.Code, e.Status)
+	e.Class = rules.ClassOfAnswer(e.Code, e.Status)
 	switch e.Class {
 	case cloud.Unauthorised:
 		// The gateway repeats keys and what it signed in its message.
@@ -196,16 +153,16 @@ func fromSDK(operation string, sdk *tea.SDKError) error {
 
 // TaskError turns what a failed task says into an error.
 func TaskError(operation string, t *Task) *cloud.Error {
-	class := classOf(t.Code, http.StatusBadRequest)
+	class := rules.ClassOfAnswer(t.Code, http.StatusBadRequest)
 	if class == cloud.Invalid {
 		// Codes of the machines' own service also travel inside the message.
 		for _, r := range rules {
-			if r.class != cloud.OutOfStock && r.class != cloud.Quota {
+			if r.Class != cloud.OutOfStock && r.Class != cloud.Quota {
 				continue
 			}
-			for _, c := range r.codes {
+			for _, c := range r.Codes {
 				if strings.Contains(t.Message, c) {
-					class = r.class
+					class = r.Class
 				}
 			}
 		}

@@ -1,10 +1,8 @@
 package aliyun
 
 import (
-	"net"
 	"net/http"
 	"net/url"
-	"strings"
 
 	sdkerrors "github.com/aliyun/alibaba-cloud-sdk-go/sdk/errors"
 
@@ -13,61 +11,31 @@ import (
 	"regionpool.io/provider-regionpool/internal/clients/cloud"
 )
 
-// A rule maps codes to a class. A code matches if it equals the rule or
-// continues it after a dot.
-type rule struct {
-	class cloud.Class
-	codes []string
-}
-
-// rules are tried in order. The codes are those of the vendor's error centre
-// for ECS, VPC, SLB and ECI.
-var rules = []rule{
-	{cloud.Gone, []string{
+// rules for the codes of the vendor's error centre for ECS, VPC, SLB and ECI.
+var rules = cloud.Rules{
+	{Class: cloud.Gone, Codes: []string{
 		"InvalidInstanceId.NotFound", "InvalidDiskId.NotFound", "InvalidEniId.NotFound", "InvalidSecurityGroupId.NotFound",
 		"InvalidLoadBalancerId.NotFound", "InvalidNatGatewayId.NotFound", "InvalidAllocationId.NotFound",
 		"ContainerGroupNotExists", "InvalidContainerGroupId.NotFound",
 	}},
 	// These come as 404 too, which would say nothing by itself.
-	{cloud.Invalid, []string{"InvalidInstanceType", "InvalidZoneId", "InvalidRegionId", "InvalidVpcId", "InvalidParameter", "InvalidAction"}},
-	{cloud.Throttled, []string{"Throttling", "Rejected.Throttling", "ServiceUnavailable", "SignatureNonceUsed"}},
-	{cloud.Protected, []string{
+	{Class: cloud.Invalid, Codes: []string{"InvalidInstanceType", "InvalidZoneId", "InvalidRegionId", "InvalidVpcId", "InvalidParameter", "InvalidAction"}},
+	{Class: cloud.Throttled, Codes: []string{"Throttling", "Rejected.Throttling", "ServiceUnavailable", "SignatureNonceUsed"}},
+	{Class: cloud.Protected, Codes: []string{
 		"OperationDenied.DeletionProtection", "InvalidOperation.DeletionProtection", "OperationFailed.DeleteProtection",
 		"OperationUnsupported.DeleteProtection", "OperationDenied.DeleteProtectionIsOn",
 	}},
-	{cloud.WrongState, []string{
+	{Class: cloud.WrongState, Codes: []string{
 		"DependencyViolation", "IncorrectInstanceStatus", "IncorrectDiskStatus", "InvalidOperation.InvalidEniState",
 		"InvalidOperation.EniServiceManaged", "IncorrectEipStatus", "IncorrectStatus", "DiskInUse", "LastTokenProcessing",
 		"OperationConflict", "InvalidStatus", "TaskConflict", "ResourceNotAssociated",
 	}},
-	{cloud.OutOfStock, []string{"OperationDenied.NoStock", "Zone.NotOnSale", "NoInstanceStock"}},
-	{cloud.Quota, []string{"QuotaExceeded", "QuotaExceed", "InvalidAccountStatus", "InsufficientBalance"}},
-	{cloud.Unauthorised, []string{
+	{Class: cloud.OutOfStock, Codes: []string{"OperationDenied.NoStock", "Zone.NotOnSale", "NoInstanceStock"}},
+	{Class: cloud.Quota, Codes: []string{"QuotaExceeded", "QuotaExceed", "InvalidAccountStatus", "InsufficientBalance"}},
+	{Class: cloud.Unauthorised, Codes: []string{
 		"Forbidden", "NoPermission", "InvalidAccessKeyId", "SignatureDoesNotMatch", "IncompleteSignature",
 		"InvalidSecurityToken", "MissingSecurityToken", "InvalidTimeStamp", "Unauthorized",
 	}},
-}
-
-func classOf(code string, status int) cloud.Class {
-	for _, r := range rules {
-		for _, c := range r.codes {
-			if code == c || strings.HasPrefix(code, c+".") {
-				return r.class
-			}
-		}
-	}
-	switch {
-	case status == http.StatusTooManyRequests:
-		return cloud.Throttled
-	case status == http.StatusUnauthorized, status == http.StatusForbidden:
-		return cloud.Unauthorised
-	case status >= 500, status == http.StatusNotFound, status == http.StatusRequestTimeout, status < 400:
-		// A 404 without a code that says what is missing may come from anything
-		// between here and there.
-		return cloud.Unknown
-	default:
-		return cloud.Invalid
-	}
 }
 
 // classify what a call returned.
@@ -85,9 +53,8 @@ func classify(operation string, err error) error {
 		return fromServer(operation, server)
 	}
 
-	var op *net.OpError
-	if errors.As(err, &op) && op.Op == "dial" {
-		return &cloud.Error{Class: cloud.Unreachable, Operation: operation, Message: "cannot connect to the cloud's API: " + dialReason(op)}
+	if e := cloud.NotConnected(operation, err); e != nil {
+		return e
 	}
 
 	// The rest is a page instead of JSON, a connection that was cut, a time-out:
@@ -106,23 +73,12 @@ func classify(operation string, err error) error {
 	return e
 }
 
-func dialReason(op *net.OpError) string {
-	var dns *net.DNSError
-	if errors.As(op, &dns) {
-		return "no such host " + dns.Name
-	}
-	if op.Addr != nil {
-		return "no connection to " + op.Addr.String()
-	}
-	return "no connection"
-}
-
 func fromServer(operation string, s *sdkerrors.ServerError) error {
 	e := &cloud.Error{
 		Operation: operation, Status: s.HttpStatus(), Code: s.ErrorCode(), RequestID: s.RequestId(),
 		Message: cloud.Stable(s.Message()),
 	}
-	e.Class = classOf(e.Code, e.Status)
+	e.Class = rules.ClassOfAnswer(e.Code, e.Status)
 	switch e.Class {
 	case cloud.Unauthorised:
 		// The gateway repeats keys and what it signed in its message.

@@ -23,46 +23,37 @@ const (
 	CodeInUse = "InUse"
 )
 
-// A rule maps codes to a class. A code matches if it equals the rule or
-// continues it after a dot; a rule that begins with "*." matches what follows the
-// first dot of a code, since TKE uses FailedOperation, InternalError,
-// InvalidParameter and ResourceUnavailable alike for the same things.
-type rule struct {
-	class cloud.Class
-	codes []string
-}
-
-// rules are tried in order. The codes are those of the vendor's reference and of
-// the SDK, and those that open-source clients met.
-var rules = []rule{
-	{cloud.Throttled, []string{"RequestLimitExceeded", "ServiceUnavailable"}},
-	{cloud.Invalid, []string{
+// rules for the codes of the vendor's reference and of the SDK, and those that
+// open-source clients met.
+var rules = cloud.Rules{
+	{Class: cloud.Throttled, Codes: []string{"RequestLimitExceeded", "ServiceUnavailable"}},
+	{Class: cloud.Invalid, Codes: []string{
 		// These end like codes of what is gone.
 		"*.VpcRecodrNotFound", "*.ImageIdNotFound", "*.RouteTableNotFound", "*.VpcPeerNotFound",
 	}},
-	{cloud.Gone, []string{
+	{Class: cloud.Gone, Codes: []string{
 		"*.ClusterNotFound", "*.DbRecordNotFound", "*.RecordNotFound", "*.CvmNotFound", "*.LBIdNotFound",
 		"InvalidParameter.ResourceNotFound", "ResourceNotFound",
 	}},
-	{cloud.Unauthorised, []string{
+	{Class: cloud.Unauthorised, Codes: []string{
 		"AuthFailure", "UnauthorizedOperation", "*.CamNoAuth", "*.AccountUserNotAuthenticated", "*.MarketGetAuthFailed",
 		"*.NotVerified", "ClientError.CredentialError",
 	}},
-	{cloud.Protected, []string{"*.ClusterInDeletionProtection", "*.InDeletionProtection", "*.CvmDeletionProtection"}},
-	{cloud.OutOfStock, []string{
+	{Class: cloud.Protected, Codes: []string{"*.ClusterInDeletionProtection", "*.InDeletionProtection", "*.CvmDeletionProtection"}},
+	{Class: cloud.OutOfStock, Codes: []string{
 		"ResourceInsufficient", "ResourcesSoldOut", "InvalidParameterValue.InsufficientOffering", "*.ZoneSoldOut",
 	}},
-	{cloud.Quota, []string{
+	{Class: cloud.Quota, Codes: []string{
 		"*.QuotaMaxClsLimit", "*.QuotaMaxNodLimit", "*.QuotaMaxRtLimit", "*.QuotaUSGLimit", "LimitExceeded", "*.TradeCommon",
 		"*.InsufficientBalance", "*.TradeInsufficientBalance", "*.NoPaymentAccess",
 	}},
-	{cloud.Conflict, []string{"*.SubnetAlreadyExist", "*.ResourceExistAlready"}},
-	{cloud.WrongState, []string{
+	{Class: cloud.Conflict, Codes: []string{"*.SubnetAlreadyExist", "*.ResourceExistAlready"}},
+	{Class: cloud.WrongState, Codes: []string{
 		"*.ClusterState", "*.ClusterInAbnormalStat", "*.NodePoolStateNotNormal", "*.TaskAlreadyRunning", "*.TaskLifeStateError",
 		"*.EmptyClusterNotSupport", "*.ExistRunningPod", "*.CvmStatus", "*.ClusterForbiddenToDelete", "ResourceUnavailable",
 		"ResourceInUse", "ResourceBusy", "OperationDenied.InstanceOperationInProgress", "InvalidDisk.Busy",
 	}},
-	{cloud.Invalid, []string{
+	{Class: cloud.Invalid, Codes: []string{
 		"InvalidParameter", "InvalidParameterValue", "MissingParameter", "UnknownParameter", "UnsupportedOperation", "UnsupportedRegion",
 		"InvalidAction", "NoSuchVersion", "NoSuchProduct", "*.Param", "*.CidrConflictWithOtherCluster", "*.CidrConflictWithVpcCidr",
 		"*.CidrConflictWithVpcGlobalRoute", "*.CidrConflictWithOtherRoute", "*.CidrInvali", "*.CidrMaskSizeOutOfRange",
@@ -78,27 +69,11 @@ var goneToo = map[string][]string{
 	"DeleteClusterNodePool":         {"InternalError.Param"},
 }
 
-func (r *rule) matches(code string) bool {
-	_, rest, _ := strings.Cut(code, ".")
-	for _, c := range r.codes {
-		have := code
-		if after, ok := strings.CutPrefix(c, "*."); ok {
-			c, have = after, rest
-		}
-		if have == c || strings.HasPrefix(have, c+".") {
-			return true
-		}
-	}
-	return false
-}
-
 // classOf a code. A plain InternalError or FailedOperation says nothing: the call
 // may have been carried out.
 func classOf(code string) cloud.Class {
-	for i := range rules {
-		if rules[i].matches(code) {
-			return rules[i].class
-		}
+	if c := rules.ClassOf(code); c != cloud.Unknown {
+		return c
 	}
 	if strings.HasSuffix(code, ".NotFound") {
 		// As cvm and vpc write it: InvalidInstanceId.NotFound.
@@ -200,9 +175,8 @@ func lost(operation string, tr *trace) error {
 		e.Class, e.Message = cloud.Throttled, "the cloud asked to slow down"
 		return e
 	}
-	var op *net.OpError
-	if errors.As(tr.err, &op) && op.Op == "dial" {
-		e.Class, e.Message = cloud.Unreachable, "cannot connect to the cloud's API: "+dialReason(op)
+	if e := cloud.NotConnected(operation, tr.err); e != nil {
+		e.Status = tr.status
 		return e
 	}
 	var ne net.Error
@@ -210,17 +184,6 @@ func lost(operation string, tr *trace) error {
 		e.Message = "the answer did not come in time"
 	}
 	return e
-}
-
-func dialReason(op *net.OpError) string {
-	var dns *net.DNSError
-	if errors.As(op, &dns) {
-		return "no such host " + dns.Name
-	}
-	if op.Addr != nil {
-		return "no connection to " + op.Addr.String()
-	}
-	return "no connection"
 }
 
 // incomplete answers are as good as none.
