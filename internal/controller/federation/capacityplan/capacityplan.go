@@ -6,19 +6,18 @@ package capacityplan
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
-	kerrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
 
 	"github.com/crossplane/crossplane-runtime/v2/pkg/controller"
 	"github.com/crossplane/crossplane-runtime/v2/pkg/errors"
@@ -56,23 +55,10 @@ func Setup(mgr ctrl.Manager, o controller.Options, fo reconcile.Options, m Marke
 	if err := c.kinds.watch(mgr, o, fo.Requeuer); err != nil {
 		return err
 	}
-	waiting := handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, o client.Object) []ctrl.Request {
-		l := &v1alpha1.CapacityPlanList{}
-		if err := mgr.GetClient().List(ctx, l, client.InNamespace(o.GetNamespace())); err != nil {
-			return nil
-		}
-		var out []ctrl.Request
-		for i := range l.Items {
-			if xpmeta.WasDeleted(&l.Items[i]) {
-				out = append(out, ctrl.Request{NamespacedName: reconcile.Key(&l.Items[i])})
-			}
-		}
-		return out
-	})
 	return reconcile.Setup(mgr, o, fo, &v1alpha1.CapacityPlan{}, &v1alpha1.CapacityPlanList{}, v1alpha1.CapacityPlanGroupVersionKind,
 		managed.WithTypedExternalConnector(c),
 		func(b *builder.Builder) *builder.Builder {
-			return b.Watches(&v1alpha1.Member{}, waiting, builder.WithPredicates(reconcile.Deleted()))
+			return b.Watches(&v1alpha1.Member{}, reconcile.Waiting(mgr.GetClient(), &v1alpha1.CapacityPlanList{}), builder.WithPredicates(reconcile.Deleted()))
 		})
 }
 
@@ -150,25 +136,14 @@ type external struct {
 // Disconnect does nothing: the connection is shared.
 func (e *external) Disconnect(context.Context) error { return nil }
 
-func externalName(mg *v1alpha1.CapacityPlan) string {
-	if n := xpmeta.GetExternalName(mg); n != "" {
-		return n
-	}
-	return mg.GetName()
-}
-
-func ours(twin *fleetv1alpha1.CapacityPlan, mg *v1alpha1.CapacityPlan) bool {
-	return twin.GetAnnotations()[karmada.AnnotationUID] == string(mg.GetUID())
+// what the twin is, in errors.
+func what(mg *v1alpha1.CapacityPlan) string {
+	return fmt.Sprintf("CapacityPlan %q in the Karmada API", reconcile.ExternalName(mg))
 }
 
 // get the twin, or nil when it is proved absent.
-func (e *external) get(ctx context.Context, r karmada.Getter, name string) (*fleetv1alpha1.CapacityPlan, error) {
-	twin := &fleetv1alpha1.CapacityPlan{}
-	err := r.Get(ctx, types.NamespacedName{Name: name}, twin)
-	if kerrors.IsNotFound(err) {
-		return nil, nil
-	}
-	return twin, errors.Wrapf(err, "cannot get CapacityPlan %q in the Karmada API", name)
+func (e *external) get(ctx context.Context, r karmada.Getter, mg *v1alpha1.CapacityPlan) (*fleetv1alpha1.CapacityPlan, error) {
+	return reconcile.Get[fleetv1alpha1.CapacityPlan](ctx, r, reconcile.ExternalName(mg), what(mg))
 }
 
 // Observe the twin.
@@ -176,7 +151,7 @@ func (e *external) Observe(ctx context.Context, mg *v1alpha1.CapacityPlan) (mana
 	var twin *fleetv1alpha1.CapacityPlan
 	var err error
 	if !e.noFleet {
-		twin, err = e.get(ctx, e.conn, externalName(mg))
+		twin, err = e.get(ctx, e.conn, mg)
 	}
 	if meta.IsNoMatchError(err) {
 		e.noFleet, err = true, nil
@@ -185,7 +160,7 @@ func (e *external) Observe(ctx context.Context, mg *v1alpha1.CapacityPlan) (mana
 		return managed.ExternalObservation{}, err
 	}
 	if xpmeta.WasDeleted(mg) {
-		return managed.ExternalObservation{ResourceExists: twin != nil && ours(twin, mg)}, nil
+		return managed.ExternalObservation{ResourceExists: twin != nil && reconcile.Ours(twin, mg)}, nil
 	}
 	if e.noFleet {
 		// Nothing to create it in: it is tried again with every poll.
@@ -198,12 +173,8 @@ func (e *external) Observe(ctx context.Context, mg *v1alpha1.CapacityPlan) (mana
 	if twin == nil {
 		return managed.ExternalObservation{}, nil
 	}
-	if !ours(twin, mg) && !reconcile.ObserveOnly(mg) {
-		by := twin.GetAnnotations()[karmada.AnnotationManagedBy]
-		if by == "" {
-			by = "not made by a CapacityPlan of a host plane"
-		}
-		err := errors.Errorf("CapacityPlan %q in the Karmada API belongs to someone else (%s): delete it or choose another external name", twin.GetName(), by)
+	if !reconcile.Ours(twin, mg) && !reconcile.ObserveOnly(mg) {
+		err := reconcile.NotOurs(twin, what(mg), "CapacityPlan of a host plane")
 		mg.SetConditions(reconcile.NotReady(reasonConflict, err.Error()))
 		return managed.ExternalObservation{}, err
 	}
@@ -246,12 +217,12 @@ func (e *external) Update(ctx context.Context, mg *v1alpha1.CapacityPlan) (manag
 
 func (e *external) apply(ctx context.Context, mg *v1alpha1.CapacityPlan) error {
 	// Apply would overwrite a plan that someone else has made since we observed.
-	got, err := e.get(ctx, e.conn.Live, externalName(mg))
+	got, err := e.get(ctx, e.conn.Live, mg)
 	if err != nil {
 		return err
 	}
-	if got != nil && !ours(got, mg) {
-		return errors.Errorf("CapacityPlan %q in the Karmada API belongs to someone else", got.GetName())
+	if got != nil && !reconcile.Ours(got, mg) {
+		return reconcile.NotOurs(got, what(mg), "CapacityPlan of a host plane")
 	}
 	twin, err := render(mg, e.now)
 	if err != nil {
@@ -268,11 +239,8 @@ func (e *external) apply(ctx context.Context, mg *v1alpha1.CapacityPlan) error {
 func render(mg *v1alpha1.CapacityPlan, m fleetv1alpha1.Market) (*fleetv1alpha1.CapacityPlan, error) {
 	twin := &fleetv1alpha1.CapacityPlan{
 		ObjectMeta: metav1.ObjectMeta{
-			Name: externalName(mg),
-			Annotations: map[string]string{
-				karmada.AnnotationUID:       string(mg.GetUID()),
-				karmada.AnnotationManagedBy: mg.GetNamespace() + "/" + mg.GetName(),
-			},
+			Name:        reconcile.ExternalName(mg),
+			Annotations: reconcile.OwnerAnnotations(mg),
 		},
 		Spec: *mg.Spec.ForProvider.CapacityPlanSpec.DeepCopy(),
 	}
@@ -283,7 +251,7 @@ func render(mg *v1alpha1.CapacityPlan, m fleetv1alpha1.Market) (*fleetv1alpha1.C
 // Delete the twin, once nobody follows the plan any more.
 func (e *external) Delete(ctx context.Context, mg *v1alpha1.CapacityPlan) (managed.ExternalDelete, error) {
 	e.requeuer.After(reconcile.Key(mg), e.pollInProgress)
-	names, err := reconcile.DrainMembers(ctx, e.kube, mg.GetNamespace(), externalName(mg))
+	names, err := reconcile.DrainMembers(ctx, e.kube, mg.GetNamespace(), reconcile.ExternalName(mg))
 	if err != nil {
 		return managed.ExternalDelete{}, err
 	}
@@ -301,17 +269,13 @@ func (e *external) Delete(ctx context.Context, mg *v1alpha1.CapacityPlan) (manag
 	}
 	mg.SetConditions(reconcile.DeletionGoesOn())
 
-	twin, err := e.get(ctx, e.conn.Live, externalName(mg))
-	if err != nil || twin == nil || !ours(twin, mg) {
+	twin, err := e.get(ctx, e.conn.Live, mg)
+	if err != nil || twin == nil || !reconcile.Ours(twin, mg) {
 		return managed.ExternalDelete{}, err
 	}
 	e.pace.forget(reconcile.Key(mg))
 	e.seen.forget(twin.GetUID())
-	err = e.conn.Client.Delete(ctx, twin, client.Preconditions{UID: &twin.UID})
-	if kerrors.IsNotFound(err) {
-		err = nil
-	}
-	return managed.ExternalDelete{}, errors.Wrap(err, "cannot delete the CapacityPlan in the Karmada API")
+	return managed.ExternalDelete{}, reconcile.Delete(ctx, e.conn.Client, twin, what(mg))
 }
 
 // followers are the NodePools whose size comes from the plan. They are asked

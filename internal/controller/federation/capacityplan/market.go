@@ -78,7 +78,7 @@ func offeringsOf(mg *v1alpha1.CapacityPlan, reservations []v1alpha1.CapacityRese
 	}
 	add(mg.Spec.ForProvider.Offerings, mg.Spec.ForProvider.Members)
 	for _, r := range reservations {
-		if r.Spec.ForProvider.Pool == externalName(mg) {
+		if r.Spec.ForProvider.Pool == reconcile.ExternalName(mg) {
 			add(r.Spec.ForProvider.Offerings, r.Spec.ForProvider.Members)
 		}
 	}
@@ -153,7 +153,7 @@ func (c *connector) clusterRefs(ctx context.Context, mg *v1alpha1.CapacityPlan) 
 	refs := map[string][]clusterKey{}
 	for i := range l {
 		m := &l[i]
-		if ref := m.Spec.ForProvider.ClusterRef; ref != nil && m.Spec.ForProvider.Pool == externalName(mg) {
+		if ref := m.Spec.ForProvider.ClusterRef; ref != nil && m.Spec.ForProvider.Pool == reconcile.ExternalName(mg) {
 			name := memberName(m)
 			refs[name] = append(refs[name], clusterKey{group: groupOf(ref.APIVersion), name: ref.Name})
 		}

@@ -5,6 +5,7 @@ package capacityreservation
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -17,7 +18,6 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
 
 	"github.com/crossplane/crossplane-runtime/v2/pkg/controller"
 	"github.com/crossplane/crossplane-runtime/v2/pkg/errors"
@@ -41,23 +41,10 @@ const (
 // Setup adds a controller of CapacityReservations to the manager.
 func Setup(mgr ctrl.Manager, o controller.Options, fo reconcile.Options) error {
 	c := &connector{kube: mgr.GetClient(), connect: fo.Connect, requeuer: fo.Requeuer, pollInProgress: fo.PollInProgress}
-	waiting := handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, o client.Object) []ctrl.Request {
-		l := &v1alpha1.CapacityReservationList{}
-		if err := mgr.GetClient().List(ctx, l, client.InNamespace(o.GetNamespace())); err != nil {
-			return nil
-		}
-		var out []ctrl.Request
-		for i := range l.Items {
-			if xpmeta.WasDeleted(&l.Items[i]) {
-				out = append(out, ctrl.Request{NamespacedName: reconcile.Key(&l.Items[i])})
-			}
-		}
-		return out
-	})
 	return reconcile.Setup(mgr, o, fo, &v1alpha1.CapacityReservation{}, &v1alpha1.CapacityReservationList{}, v1alpha1.CapacityReservationGroupVersionKind,
 		managed.WithTypedExternalConnector(c),
 		func(b *builder.Builder) *builder.Builder {
-			return b.Watches(&v1alpha1.Member{}, waiting, builder.WithPredicates(reconcile.Deleted()))
+			return b.Watches(&v1alpha1.Member{}, reconcile.Waiting(mgr.GetClient(), &v1alpha1.CapacityReservationList{}), builder.WithPredicates(reconcile.Deleted()))
 		})
 }
 
@@ -98,25 +85,14 @@ type external struct {
 // Disconnect does nothing: the connection is shared.
 func (e *external) Disconnect(context.Context) error { return nil }
 
-func externalName(mg *v1alpha1.CapacityReservation) string {
-	if n := xpmeta.GetExternalName(mg); n != "" {
-		return n
-	}
-	return mg.GetName()
-}
-
-func ours(twin *fleetv1alpha1.CapacityReservation, mg *v1alpha1.CapacityReservation) bool {
-	return twin.GetAnnotations()[karmada.AnnotationUID] == string(mg.GetUID())
+// what the twin is, in errors.
+func what(mg *v1alpha1.CapacityReservation) string {
+	return fmt.Sprintf("CapacityReservation %q in the Karmada API", reconcile.ExternalName(mg))
 }
 
 // get the twin, or nil when it is proved absent.
-func (e *external) get(ctx context.Context, r karmada.Getter, name string) (*fleetv1alpha1.CapacityReservation, error) {
-	twin := &fleetv1alpha1.CapacityReservation{}
-	err := r.Get(ctx, types.NamespacedName{Name: name}, twin)
-	if kerrors.IsNotFound(err) {
-		return nil, nil
-	}
-	return twin, errors.Wrapf(err, "cannot get CapacityReservation %q in the Karmada API", name)
+func (e *external) get(ctx context.Context, r karmada.Getter, mg *v1alpha1.CapacityReservation) (*fleetv1alpha1.CapacityReservation, error) {
+	return reconcile.Get[fleetv1alpha1.CapacityReservation](ctx, r, reconcile.ExternalName(mg), what(mg))
 }
 
 // Observe the twin.
@@ -124,7 +100,7 @@ func (e *external) Observe(ctx context.Context, mg *v1alpha1.CapacityReservation
 	var twin *fleetv1alpha1.CapacityReservation
 	var err error
 	if !e.noFleet {
-		twin, err = e.get(ctx, e.conn, externalName(mg))
+		twin, err = e.get(ctx, e.conn, mg)
 	}
 	if meta.IsNoMatchError(err) {
 		e.noFleet, err = true, nil
@@ -133,7 +109,7 @@ func (e *external) Observe(ctx context.Context, mg *v1alpha1.CapacityReservation
 		return managed.ExternalObservation{}, err
 	}
 	if xpmeta.WasDeleted(mg) {
-		if twin == nil || !ours(twin, mg) {
+		if twin == nil || !reconcile.Ours(twin, mg) {
 			return managed.ExternalObservation{}, nil
 		}
 		mg.Status.AtProvider.CapacityReservationStatus = *twin.Status.DeepCopy()
@@ -147,12 +123,8 @@ func (e *external) Observe(ctx context.Context, mg *v1alpha1.CapacityReservation
 	if twin == nil {
 		return managed.ExternalObservation{}, nil
 	}
-	if !ours(twin, mg) && !reconcile.ObserveOnly(mg) {
-		by := twin.GetAnnotations()[karmada.AnnotationManagedBy]
-		if by == "" {
-			by = "not made by a CapacityReservation of a host plane"
-		}
-		err := errors.Errorf("CapacityReservation %q in the Karmada API belongs to someone else (%s): delete it or choose another external name", twin.GetName(), by)
+	if !reconcile.Ours(twin, mg) && !reconcile.ObserveOnly(mg) {
+		err := reconcile.NotOurs(twin, what(mg), "CapacityReservation of a host plane")
 		mg.SetConditions(reconcile.NotReady(reasonConflict, err.Error()))
 		return managed.ExternalObservation{}, err
 	}
@@ -191,12 +163,12 @@ func (e *external) Update(ctx context.Context, mg *v1alpha1.CapacityReservation)
 func (e *external) apply(ctx context.Context, mg *v1alpha1.CapacityReservation) error {
 	// Apply would overwrite a reservation that someone else has made since we
 	// observed.
-	got, err := e.get(ctx, e.conn.Live, externalName(mg))
+	got, err := e.get(ctx, e.conn.Live, mg)
 	if err != nil {
 		return err
 	}
-	if got != nil && !ours(got, mg) {
-		return errors.Errorf("CapacityReservation %q in the Karmada API belongs to someone else", got.GetName())
+	if got != nil && !reconcile.Ours(got, mg) {
+		return reconcile.NotOurs(got, what(mg), "CapacityReservation of a host plane")
 	}
 	twin, err := render(mg)
 	if err != nil {
@@ -224,11 +196,8 @@ func render(mg *v1alpha1.CapacityReservation) (*fleetv1alpha1.CapacityReservatio
 	}
 	twin := &fleetv1alpha1.CapacityReservation{
 		ObjectMeta: metav1.ObjectMeta{
-			Name: externalName(mg),
-			Annotations: map[string]string{
-				karmada.AnnotationUID:       string(mg.GetUID()),
-				karmada.AnnotationManagedBy: mg.GetNamespace() + "/" + mg.GetName(),
-			},
+			Name:        reconcile.ExternalName(mg),
+			Annotations: reconcile.OwnerAnnotations(mg),
 		},
 		Spec: *spec,
 	}
@@ -239,8 +208,8 @@ func render(mg *v1alpha1.CapacityReservation) (*fleetv1alpha1.CapacityReservatio
 // without it the fleet would not know them, nor move away what runs on them.
 func (e *external) Delete(ctx context.Context, mg *v1alpha1.CapacityReservation) (managed.ExternalDelete, error) {
 	e.requeuer.After(reconcile.Key(mg), e.pollInProgress)
-	twin, err := e.get(ctx, e.conn.Live, externalName(mg))
-	if err != nil || twin == nil || !ours(twin, mg) {
+	twin, err := e.get(ctx, e.conn.Live, mg)
+	if err != nil || twin == nil || !reconcile.Ours(twin, mg) {
 		return managed.ExternalDelete{}, err
 	}
 	names, err := e.inUse(ctx, mg, twin)
@@ -259,11 +228,7 @@ func (e *external) Delete(ctx context.Context, mg *v1alpha1.CapacityReservation)
 		return managed.ExternalDelete{}, errors.Wrap(karmada.Apply(ctx, e.conn.Client, want), "cannot end the CapacityReservation in the Karmada API")
 	}
 	mg.SetConditions(reconcile.DeletionGoesOn())
-	err = e.conn.Client.Delete(ctx, twin, client.Preconditions{UID: &twin.UID})
-	if kerrors.IsNotFound(err) {
-		err = nil
-	}
-	return managed.ExternalDelete{}, errors.Wrap(err, "cannot delete the CapacityReservation in the Karmada API")
+	return managed.ExternalDelete{}, reconcile.Delete(ctx, e.conn.Client, twin, what(mg))
 }
 
 // inUse returns the sorted names of the members that the reservation brought and

@@ -41,13 +41,6 @@ type applied struct {
 	Taints []corev1.Taint `json:"taints,omitempty"`
 }
 
-func externalName(mg *v1alpha1.Member) string {
-	if n := xpmeta.GetExternalName(mg); n != "" {
-		return n
-	}
-	return mg.GetName()
-}
-
 func secretName(id string) string { return "member-" + id }
 
 func impersonatorName(id string) string { return "member-" + id + "-impersonator" }

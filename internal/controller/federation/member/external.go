@@ -99,7 +99,7 @@ func (e *external) cluster(ctx context.Context, r karmada.Getter, name string) (
 
 // Observe a Member.
 func (e *external) Observe(ctx context.Context, mg *v1alpha1.Member) (managed.ExternalObservation, error) {
-	name := externalName(mg)
+	name := reconcile.ExternalName(mg)
 	cl, err := e.cluster(ctx, e.conn, name)
 	if err != nil {
 		return managed.ExternalObservation{}, err
@@ -219,7 +219,7 @@ func (e *external) joinable(ctx context.Context, mg *v1alpha1.Member) (*access, 
 	if err != nil {
 		return nil, nil, "", a.refused(err)
 	}
-	name := externalName(mg)
+	name := reconcile.ExternalName(mg)
 	l := &clusterv1alpha1.ClusterList{}
 	if err := e.conn.Live.List(ctx, l); err != nil {
 		return nil, nil, "", errors.Wrap(err, "cannot list Karmada Clusters")
@@ -249,7 +249,7 @@ func (e *external) Create(ctx context.Context, mg *v1alpha1.Member) (managed.Ext
 
 // Update a member, or make its credentials anew.
 func (e *external) Update(ctx context.Context, mg *v1alpha1.Member) (managed.ExternalUpdate, error) {
-	cl, err := e.cluster(ctx, e.conn.Live, externalName(mg))
+	cl, err := e.cluster(ctx, e.conn.Live, reconcile.ExternalName(mg))
 	if err != nil {
 		return managed.ExternalUpdate{}, err
 	}
@@ -275,7 +275,7 @@ func (e *external) Update(ctx context.Context, mg *v1alpha1.Member) (managed.Ext
 // join makes service accounts in the member, hands their tokens to Karmada and
 // creates or updates the Karmada Cluster. Each step can be repeated.
 func (e *external) join(ctx context.Context, mg *v1alpha1.Member) error {
-	name, uid := externalName(mg), string(mg.GetUID())
+	name, uid := reconcile.ExternalName(mg), string(mg.GetUID())
 	a, c, id, err := e.joinable(ctx, mg)
 	if err != nil {
 		return err

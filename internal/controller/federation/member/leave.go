@@ -64,7 +64,7 @@ const (
 // Cluster is gone; each call looks at everything anew and does what can be done
 // now, so it survives restarts at any point.
 func (e *external) Delete(ctx context.Context, mg *v1alpha1.Member) (managed.ExternalDelete, error) {
-	name := externalName(mg)
+	name := reconcile.ExternalName(mg)
 	cl, err := e.cluster(ctx, e.conn.Live, name)
 	if err != nil || cl == nil || owner(cl) != string(mg.GetUID()) {
 		return managed.ExternalDelete{}, err
@@ -286,7 +286,7 @@ func (e *external) mustWait(ctx context.Context, mg *v1alpha1.Member) (xpv2.Cond
 			return reasonPolicy, fmt.Sprintf("Waits for PlacementPolicy %q, which is being deleted", p.GetName()), nil
 		}
 		lists := slices.ContainsFunc(p.Spec.ForProvider.Tiers, func(t v1alpha1.PlacementTier) bool {
-			return slices.Contains(t.Members, externalName(mg))
+			return slices.Contains(t.Members, reconcile.ExternalName(mg))
 		})
 		if s := mg.Status.AtProvider.Drain.StartedAt; lists && s != nil && e.clock.Now().Before(s.Add(policyGrace)) {
 			return reasonPolicy, fmt.Sprintf("Waits for PlacementPolicy %q to place nothing here any more", p.GetName()), nil
@@ -439,7 +439,7 @@ func (e *external) nudge(ctx context.Context, cl *clusterv1alpha1.Cluster) error
 // left cleans up after the Karmada Cluster is gone, or has never been. A member
 // that cannot be reached keeps the service accounts, which then serve nobody.
 func (e *external) left(ctx context.Context, mg *v1alpha1.Member, absent bool) error {
-	name, uid := externalName(mg), string(mg.GetUID())
+	name, uid := reconcile.ExternalName(mg), string(mg.GetUID())
 	e.conn.UnwatchBindings(ctx, reconcile.Key(mg))
 
 	// While someone else's Cluster has the name, the marks are that one's.

@@ -13,7 +13,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 
 	"github.com/crossplane/crossplane-runtime/v2/pkg/controller"
-	xpmeta "github.com/crossplane/crossplane-runtime/v2/pkg/meta"
 	"github.com/crossplane/crossplane-runtime/v2/pkg/reconciler/managed"
 
 	"regionpool.io/provider-regionpool/apis/federation/v1alpha1"
@@ -31,28 +30,26 @@ func Setup(mgr ctrl.Manager, o controller.Options, fo reconcile.Options) error {
 		requeuer:       fo.Requeuer,
 		pollInProgress: fo.PollInProgress,
 	}
-	members := func(keep func(o client.Object, m *v1alpha1.Member) bool) handler.EventHandler {
-		return handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, o client.Object) []ctrl.Request {
-			l := &v1alpha1.MemberList{}
-			if err := mgr.GetClient().List(ctx, l, client.InNamespace(o.GetNamespace())); err != nil {
-				return nil
+	referrers := handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, o client.Object) []ctrl.Request {
+		l := &v1alpha1.MemberList{}
+		if err := mgr.GetClient().List(ctx, l, client.InNamespace(o.GetNamespace())); err != nil {
+			return nil
+		}
+		var out []ctrl.Request
+		for i := range l.Items {
+			if refersTo(o, &l.Items[i]) {
+				out = append(out, ctrl.Request{NamespacedName: reconcile.Key(&l.Items[i])})
 			}
-			var out []ctrl.Request
-			for i := range l.Items {
-				if keep(o, &l.Items[i]) {
-					out = append(out, ctrl.Request{NamespacedName: reconcile.Key(&l.Items[i])})
-				}
-			}
-			return out
-		})
-	}
+		}
+		return out
+	})
 	// Members that retain their replicas wait for others and for the policy.
-	waiting := members(func(_ client.Object, m *v1alpha1.Member) bool { return xpmeta.WasDeleted(m) })
+	waiting := reconcile.Waiting(mgr.GetClient(), &v1alpha1.MemberList{})
 	return reconcile.Setup(mgr, o, fo, &v1alpha1.Member{}, &v1alpha1.MemberList{}, v1alpha1.MemberGroupVersionKind,
 		managed.WithTypedExternalConnector(c),
 		func(b *builder.Builder) *builder.Builder {
 			return b.
-				WatchesMetadata(&corev1.Secret{}, members(refersTo)).
+				WatchesMetadata(&corev1.Secret{}, referrers).
 				Watches(&v1alpha1.Member{}, waiting, builder.WithPredicates(reconcile.Deleted())).
 				Watches(&v1alpha1.PlacementPolicy{}, waiting, builder.WithPredicates(reconcile.Deleted()))
 		})

@@ -4,19 +4,17 @@ package placementpolicy
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"time"
 
 	policyv1alpha1 "github.com/karmada-io/karmada/pkg/apis/policy/v1alpha1"
 	workv1alpha2 "github.com/karmada-io/karmada/pkg/apis/work/v1alpha2"
-	kerrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
 
 	"github.com/crossplane/crossplane-runtime/v2/pkg/controller"
 	"github.com/crossplane/crossplane-runtime/v2/pkg/errors"
@@ -39,23 +37,10 @@ const (
 // Setup adds a controller of PlacementPolicies to the manager.
 func Setup(mgr ctrl.Manager, o controller.Options, fo reconcile.Options) error {
 	c := &connector{kube: mgr.GetClient(), connect: fo.Connect, requeuer: fo.Requeuer, pollInProgress: fo.PollInProgress}
-	waiting := handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, o client.Object) []ctrl.Request {
-		l := &v1alpha1.PlacementPolicyList{}
-		if err := mgr.GetClient().List(ctx, l, client.InNamespace(o.GetNamespace())); err != nil {
-			return nil
-		}
-		var out []ctrl.Request
-		for i := range l.Items {
-			if xpmeta.WasDeleted(&l.Items[i]) {
-				out = append(out, ctrl.Request{NamespacedName: reconcile.Key(&l.Items[i])})
-			}
-		}
-		return out
-	})
 	return reconcile.Setup(mgr, o, fo, &v1alpha1.PlacementPolicy{}, &v1alpha1.PlacementPolicyList{}, v1alpha1.PlacementPolicyGroupVersionKind,
 		managed.WithTypedExternalConnector(c),
 		func(b *builder.Builder) *builder.Builder {
-			return b.Watches(&v1alpha1.Member{}, waiting, builder.WithPredicates(reconcile.Deleted()))
+			return b.Watches(&v1alpha1.Member{}, reconcile.Waiting(mgr.GetClient(), &v1alpha1.PlacementPolicyList{}), builder.WithPredicates(reconcile.Deleted()))
 		})
 }
 
@@ -85,23 +70,17 @@ type external struct {
 // Disconnect does nothing: the connection is shared.
 func (e *external) Disconnect(context.Context) error { return nil }
 
+// what a policy is, in errors.
+func what(name string) string { return fmt.Sprintf("ClusterPropagationPolicy %q", name) }
+
 // get a policy, or nil when it is proved absent.
 func (e *external) get(ctx context.Context, name string) (*policyv1alpha1.ClusterPropagationPolicy, error) {
-	cpp := &policyv1alpha1.ClusterPropagationPolicy{}
-	err := e.conn.Live.Get(ctx, types.NamespacedName{Name: name}, cpp)
-	if kerrors.IsNotFound(err) {
-		return nil, nil
-	}
-	return cpp, errors.Wrapf(err, "cannot get ClusterPropagationPolicy %q", name)
-}
-
-func ours(cpp *policyv1alpha1.ClusterPropagationPolicy, mg *v1alpha1.PlacementPolicy) bool {
-	return cpp.GetAnnotations()[karmada.AnnotationUID] == string(mg.GetUID())
+	return reconcile.Get[policyv1alpha1.ClusterPropagationPolicy](ctx, e.conn.Live, name, what(name))
 }
 
 // Observe the policies.
 func (e *external) Observe(ctx context.Context, mg *v1alpha1.PlacementPolicy) (managed.ExternalObservation, error) {
-	name := externalName(mg)
+	name := reconcile.ExternalName(mg)
 	main, err := e.get(ctx, name)
 	if err != nil {
 		return managed.ExternalObservation{}, err
@@ -112,7 +91,7 @@ func (e *external) Observe(ctx context.Context, mg *v1alpha1.PlacementPolicy) (m
 	}
 
 	if xpmeta.WasDeleted(mg) {
-		exists := main != nil && ours(main, mg) || comp != nil && ours(comp, mg)
+		exists := main != nil && reconcile.Ours(main, mg) || comp != nil && reconcile.Ours(comp, mg)
 		return managed.ExternalObservation{ResourceExists: exists}, nil
 	}
 	if reconcile.ObserveOnly(mg) {
@@ -125,12 +104,8 @@ func (e *external) Observe(ctx context.Context, mg *v1alpha1.PlacementPolicy) (m
 	for _, cpp := range []*policyv1alpha1.ClusterPropagationPolicy{main, comp} {
 		switch {
 		case cpp == nil:
-		case !ours(cpp, mg):
-			by := cpp.GetAnnotations()[karmada.AnnotationManagedBy]
-			if by == "" {
-				by = "not made by a PlacementPolicy"
-			}
-			err := errors.Errorf("ClusterPropagationPolicy %q belongs to someone else (%s): delete it or choose another external name", cpp.GetName(), by)
+		case !reconcile.Ours(cpp, mg):
+			err := reconcile.NotOurs(cpp, what(cpp.GetName()), "PlacementPolicy")
 			mg.SetConditions(reconcile.NotReady(reasonConflict, err.Error()))
 			return managed.ExternalObservation{}, err
 		case cpp.GetDeletionTimestamp() != nil:
@@ -208,8 +183,8 @@ func (e *external) apply(ctx context.Context, mg *v1alpha1.PlacementPolicy) erro
 		if err != nil {
 			return err
 		}
-		if got != nil && !ours(got, mg) {
-			return errors.Errorf("ClusterPropagationPolicy %q belongs to someone else", cpp.GetName())
+		if got != nil && !reconcile.Ours(got, mg) {
+			return reconcile.NotOurs(got, what(cpp.GetName()), "PlacementPolicy")
 		}
 		if got != nil && got.Spec.SchedulerName != cpp.Spec.SchedulerName {
 			// Karmada refuses to change the scheduler. Without the policy the
@@ -226,7 +201,7 @@ func (e *external) apply(ctx context.Context, mg *v1alpha1.PlacementPolicy) erro
 		}
 	}
 	if len(want) == 1 {
-		return e.remove(ctx, mg, companionsName(externalName(mg)))
+		return e.remove(ctx, mg, companionsName(reconcile.ExternalName(mg)))
 	}
 	return nil
 }
@@ -245,21 +220,17 @@ func (e *external) Delete(ctx context.Context, mg *v1alpha1.PlacementPolicy) (ma
 	}
 	mg.SetConditions(reconcile.DeletionGoesOn())
 	// The workloads are released first: nobody places them any more.
-	if err := e.remove(ctx, mg, externalName(mg)); err != nil {
+	if err := e.remove(ctx, mg, reconcile.ExternalName(mg)); err != nil {
 		return managed.ExternalDelete{}, err
 	}
-	return managed.ExternalDelete{}, e.remove(ctx, mg, companionsName(externalName(mg)))
+	return managed.ExternalDelete{}, e.remove(ctx, mg, companionsName(reconcile.ExternalName(mg)))
 }
 
 // remove a policy if it is ours.
 func (e *external) remove(ctx context.Context, mg *v1alpha1.PlacementPolicy, name string) error {
 	cpp, err := e.get(ctx, name)
-	if err != nil || cpp == nil || !ours(cpp, mg) || cpp.GetDeletionTimestamp() != nil {
+	if err != nil || cpp == nil || !reconcile.Ours(cpp, mg) || cpp.GetDeletionTimestamp() != nil {
 		return err
 	}
-	err = e.conn.Client.Delete(ctx, cpp, client.Preconditions{UID: &cpp.UID})
-	if kerrors.IsNotFound(err) {
-		return nil
-	}
-	return errors.Wrapf(err, "cannot delete ClusterPropagationPolicy %q", name)
+	return reconcile.Delete(ctx, e.conn.Client, cpp, what(name))
 }

@@ -8,11 +8,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 
-	xpmeta "github.com/crossplane/crossplane-runtime/v2/pkg/meta"
-
 	"regionpool.io/provider-regionpool/apis/federation/v1alpha1"
 	fleetv1alpha1 "regionpool.io/provider-regionpool/apis/fleet/v1alpha1"
 	"regionpool.io/provider-regionpool/internal/clients/karmada"
+	"regionpool.io/provider-regionpool/internal/controller/federation/reconcile"
 )
 
 // defaultScheduler of Karmada.
@@ -20,13 +19,6 @@ const defaultScheduler = "default-scheduler"
 
 // maxAffinityName is the longest name of an affinity that Karmada accepts.
 const maxAffinityName = 32
-
-func externalName(mg *v1alpha1.PlacementPolicy) string {
-	if n := xpmeta.GetExternalName(mg); n != "" {
-		return n
-	}
-	return mg.GetName()
-}
 
 func companionsName(name string) string { return name + "-companions" }
 
@@ -51,12 +43,9 @@ func policy(mg *v1alpha1.PlacementPolicy, name string, kinds []v1alpha1.KindSele
 	p := mg.Spec.ForProvider
 	cpp := &policyv1alpha1.ClusterPropagationPolicy{
 		ObjectMeta: metav1.ObjectMeta{
-			Name:   name,
-			Labels: map[string]string{fleetv1alpha1.LabelPool: p.Pool},
-			Annotations: map[string]string{
-				karmada.AnnotationUID:       string(mg.GetUID()),
-				karmada.AnnotationManagedBy: mg.GetNamespace() + "/" + mg.GetName(),
-			},
+			Name:        name,
+			Labels:      map[string]string{fleetv1alpha1.LabelPool: p.Pool},
+			Annotations: reconcile.OwnerAnnotations(mg),
 		},
 		Spec: policyv1alpha1.PropagationSpec{
 			// What exists in a member and is not Karmada's is left alone.
@@ -74,7 +63,7 @@ func policy(mg *v1alpha1.PlacementPolicy, name string, kinds []v1alpha1.KindSele
 
 func workloads(mg *v1alpha1.PlacementPolicy) *policyv1alpha1.ClusterPropagationPolicy {
 	p := mg.Spec.ForProvider
-	cpp := policy(mg, externalName(mg), p.Kinds)
+	cpp := policy(mg, reconcile.ExternalName(mg), p.Kinds)
 	// ConfigMaps, Secrets and the like follow the replicas, also to the
 	// overflow tiers, where Karmada takes nothing else.
 	cpp.Spec.PropagateDeps = true
@@ -105,7 +94,7 @@ func workloads(mg *v1alpha1.PlacementPolicy) *policyv1alpha1.ClusterPropagationP
 
 func companions(mg *v1alpha1.PlacementPolicy) *policyv1alpha1.ClusterPropagationPolicy {
 	p := mg.Spec.ForProvider
-	cpp := policy(mg, companionsName(externalName(mg)), p.Companions)
+	cpp := policy(mg, companionsName(reconcile.ExternalName(mg)), p.Companions)
 	cpp.Spec.Placement.ClusterAffinity = all(mg)
 	cpp.Spec.Placement.ReplicaScheduling = &policyv1alpha1.ReplicaSchedulingStrategy{
 		ReplicaSchedulingType: policyv1alpha1.ReplicaSchedulingTypeDuplicated,
