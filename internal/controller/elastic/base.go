@@ -224,6 +224,39 @@ func (b *Base) NotAnswered(cr resource.Managed, d *Deletion, waits, goesOn strin
 	return false
 }
 
+// Deleting says what became of the order to delete a resource. Where protection
+// is in the way it is switched off.
+func Deleting(cr resource.Managed, what string, err error, unprotect func() error) error {
+	switch {
+	case err == nil:
+		cr.SetConditions(lifecycle.DeletionGoesOn("The cloud is deleting the " + what))
+		return nil
+	case cloud.Is(err, cloud.Gone):
+		return nil
+	case cloud.Is(err, cloud.Protected):
+		return unprotect()
+	case cloud.Is(err, cloud.WrongState):
+		cr.SetConditions(lifecycle.DeletionBlocked(lifecycle.ReasonWaiting, "The cloud does not delete the "+what+" yet: "+err.Error()))
+		return nil
+	default:
+		return errors.Wrapf(err, "cannot delete the %s", what)
+	}
+}
+
+// Unprotecting says what became of the order to switch deletion protection off.
+// The next pass reads it back.
+func Unprotecting(cr resource.Managed, err error) error {
+	if cloud.Is(err, cloud.WrongState) {
+		cr.SetConditions(lifecycle.DeletionBlocked(lifecycle.ReasonWaiting, "Deletion protection cannot be switched off yet: "+err.Error()))
+		return nil
+	}
+	if err != nil {
+		return errors.Wrap(err, "cannot switch deletion protection off")
+	}
+	cr.SetConditions(lifecycle.DeletionGoesOn("Switching deletion protection off"))
+	return nil
+}
+
 // siblingsGrace is how long a pool waits before it believes that it goes alone.
 // The resources of a claim are deleted one after the other, in any order. Pods
 // must not be evicted before their replicas have moved to other members.

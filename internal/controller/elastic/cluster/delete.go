@@ -174,16 +174,10 @@ func (e *external) releaseBilled(ctx context.Context, cr elastic.Cluster, s *Sta
 // does this again if nothing has changed although the task succeeded.
 func (e *external) unprotect(ctx context.Context, cr elastic.Cluster, s *State) error {
 	task, err := e.cloud.Protect(ctx, s.ID, false)
-	if cloud.Is(err, cloud.WrongState) {
-		cr.SetConditions(lifecycle.DeletionBlocked(lifecycle.ReasonWaiting, "Deletion protection cannot be switched off yet: "+err.Error()))
-		return nil
+	if err == nil {
+		cr.GetObservation().Operation = e.NewOperation("Unprotect", task)
 	}
-	if err != nil {
-		return errors.Wrap(err, "cannot switch deletion protection off")
-	}
-	cr.GetObservation().Operation = e.NewOperation("Unprotect", task)
-	cr.SetConditions(lifecycle.DeletionGoesOn("Switching deletion protection off"))
-	return nil
+	return elastic.Unprotecting(cr, err)
 }
 
 // inventory writes down what the cloud made for the cluster while it can still

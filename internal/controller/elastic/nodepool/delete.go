@@ -77,35 +77,15 @@ func (e *external) delete(ctx context.Context, cr elastic.NodePool, s *State) er
 	}
 
 	task, err := e.cloud.Delete(ctx, e.clusterID(cr), s.ID)
-	switch {
-	case err == nil:
+	if err == nil {
 		cr.GetObservation().Operation = e.NewOperation("Delete", task)
-		cr.SetConditions(lifecycle.DeletionGoesOn("The cloud is deleting the node pool"))
-		return nil
-	case cloud.Is(err, cloud.Gone):
-		return nil
-	case cloud.Is(err, cloud.Protected):
-		return e.unprotect(ctx, cr, s)
-	case cloud.Is(err, cloud.WrongState):
-		cr.SetConditions(lifecycle.DeletionBlocked(lifecycle.ReasonWaiting, "The cloud does not delete the node pool yet: "+err.Error()))
-		return nil
-	default:
-		return errors.Wrap(err, "cannot delete the node pool")
 	}
+	return elastic.Deleting(cr, "node pool", err, func() error { return e.unprotect(ctx, cr, s) })
 }
 
-// unprotect switches deletion protection off. The next pass reads it back.
+// unprotect switches deletion protection off.
 func (e *external) unprotect(ctx context.Context, cr elastic.NodePool, s *State) error {
-	err := e.cloud.Unprotect(ctx, e.clusterID(cr), s.ID)
-	if cloud.Is(err, cloud.WrongState) {
-		cr.SetConditions(lifecycle.DeletionBlocked(lifecycle.ReasonWaiting, "Deletion protection cannot be switched off yet: "+err.Error()))
-		return nil
-	}
-	if err != nil {
-		return errors.Wrap(err, "cannot switch deletion protection off")
-	}
-	cr.SetConditions(lifecycle.DeletionGoesOn("Switching deletion protection off"))
-	return nil
+	return elastic.Unprotecting(cr, e.cloud.Unprotect(ctx, e.clusterID(cr), s.ID))
 }
 
 // order a number of nodes.

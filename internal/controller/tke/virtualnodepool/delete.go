@@ -68,35 +68,9 @@ func (e *external) delete(ctx context.Context, cr *v1alpha1.VirtualNodePool, p *
 		return err
 	}
 
-	err = e.api.DeleteVirtualNodePool(ctx, e.clusterID(cr), p.ID, force)
-	switch {
-	case err == nil:
-		cr.SetConditions(lifecycle.DeletionGoesOn("The cloud is deleting the virtual node pool"))
-		return nil
-	case cloud.Is(err, cloud.Gone):
-		return nil
-	case cloud.Is(err, cloud.Protected):
-		return e.unprotect(ctx, cr, p)
-	case cloud.Is(err, cloud.WrongState):
-		cr.SetConditions(lifecycle.DeletionBlocked(lifecycle.ReasonWaiting, "The cloud does not delete the virtual node pool yet: "+err.Error()))
-		return nil
-	default:
-		return errors.Wrap(err, "cannot delete the virtual node pool")
-	}
-}
-
-// unprotect switches deletion protection off. The next pass tries again.
-func (e *external) unprotect(ctx context.Context, cr *v1alpha1.VirtualNodePool, p *tke.VirtualNodePool) error {
-	err := e.api.ConfigureVirtualNodePool(ctx, e.clusterID(cr), p.ID, tke.VirtualNodePoolChange{DeletionProtection: ptr.To(false)})
-	if cloud.Is(err, cloud.WrongState) {
-		cr.SetConditions(lifecycle.DeletionBlocked(lifecycle.ReasonWaiting, "Deletion protection cannot be switched off yet: "+err.Error()))
-		return nil
-	}
-	if err != nil {
-		return errors.Wrap(err, "cannot switch deletion protection off")
-	}
-	cr.SetConditions(lifecycle.DeletionGoesOn("Switching deletion protection off"))
-	return nil
+	return elastic.Deleting(cr, "virtual node pool", e.api.DeleteVirtualNodePool(ctx, e.clusterID(cr), p.ID, force), func() error {
+		return elastic.Unprotecting(cr, e.api.ConfigureVirtualNodePool(ctx, e.clusterID(cr), p.ID, tke.VirtualNodePoolChange{DeletionProtection: ptr.To(false)}))
+	})
 }
 
 // empty the virtual nodes. It reports whether the pool has to be deleted by
