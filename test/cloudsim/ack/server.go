@@ -225,13 +225,9 @@ func (s *Server) take(k faults.Kind, c *call) *faults.Rule {
 // before injects the faults that come before the operation. It returns true if
 // the call has been answered, or will never be.
 func (s *Server) before(w *gateway.Response, r *http.Request, c *call) bool {
-	if f := s.take(faults.TimeoutBefore, c); f != nil {
-		gateway.Wait(r.Context(), f.Seconds(60))
-		w.Cut()
+	take := func(k faults.Kind) *faults.Rule { return s.take(k, c) }
+	if w.Held(r.Context(), take) {
 		return true
-	}
-	if f := s.take(faults.Delay, c); f != nil {
-		gateway.Wait(r.Context(), f.Seconds(2))
 	}
 	var e *apiError
 	if f := s.take(faults.Throttle, c); f != nil {
@@ -255,37 +251,18 @@ func (s *Server) before(w *gateway.Response, r *http.Request, c *call) bool {
 		s.answer(w, c, 0, nil, e)
 		return true
 	}
-	return s.beforeBroken(w, c)
-}
-
-// beforeBroken injects answers of a broken gateway. The call takes effect only
-// if the fault says so.
-func (s *Server) beforeBroken(w *gateway.Response, c *call) bool {
-	for _, k := range []faults.Kind{faults.HTTP500JSON, faults.HTTP502HTML, faults.HTTP503} {
-		f := s.take(k, c)
-		if f == nil {
-			continue
+	return w.Broken(take, func() error {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		_, _, err := c.handle(s, c)
+		return err
+	}, func(status int, code string) {
+		msg := "The request processing has failed due to some unknown error."
+		if status == http.StatusServiceUnavailable {
+			msg = "The request has failed due to a temporary failure of the server."
 		}
-		if f.Arg("accept", "") == "true" {
-			s.mu.Lock()
-			_, _, err := c.handle(s, c)
-			s.mu.Unlock()
-			c.entry.Accepted = err == nil
-		}
-		switch k {
-		case faults.HTTP502HTML:
-			c.entry.Code = "BadGateway"
-			w.BadGateway()
-		case faults.HTTP503:
-			c.entry.Code = "ServiceUnavailable"
-			w.JSON(http.StatusServiceUnavailable, fail(http.StatusServiceUnavailable, "ServiceUnavailable", "The request has failed due to a temporary failure of the server.").body(c.id))
-		default:
-			c.entry.Code = "InternalError"
-			w.JSON(http.StatusInternalServerError, fail(http.StatusInternalServerError, "InternalError", "The request processing has failed due to some unknown error.").body(c.id))
-		}
-		return true
-	}
-	return false
+		w.JSON(status, fail(status, code, "%s", msg).body(c.id))
+	})
 }
 
 // answer a call, unless a fault spoils the answer.

@@ -176,13 +176,9 @@ func (s *Server) throttled(code string) *apiError {
 // before injects the faults that come before the operation. It returns true if
 // the call has been answered, or will never be.
 func (s *Server) before(w *gateway.Response, r *http.Request, c *call) bool {
-	if f := s.take(faults.TimeoutBefore, c); f != nil {
-		gateway.Wait(r.Context(), f.Seconds(60))
-		w.Cut()
+	take := func(k faults.Kind) *faults.Rule { return s.take(k, c) }
+	if w.Held(r.Context(), take) {
 		return true
-	}
-	if f := s.take(faults.Delay, c); f != nil {
-		gateway.Wait(r.Context(), f.Seconds(2))
 	}
 	if f := s.take(faults.Throttle, c); f != nil {
 		s.refuse(w, c, s.throttled(f.Arg("code", "Throttling.User")))
@@ -192,27 +188,19 @@ func (s *Server) before(w *gateway.Response, r *http.Request, c *call) bool {
 		s.refuse(w, c, fail(http.StatusForbidden, f.Arg("code", "Forbidden.RAM"), "User not authorized to operate on the specified resource, or this API doesn't support RAM."))
 		return true
 	}
-	for _, k := range []faults.Kind{faults.HTTP500JSON, faults.HTTP502HTML, faults.HTTP503} {
-		f := s.take(k, c)
-		if f == nil {
-			continue
+	return w.Broken(take, func() error {
+		_, err := c.handle(s, c)
+		if err != nil {
+			return err
 		}
-		if f.Arg("accept", "") == "true" {
-			_, err := c.handle(s, c)
-			c.entry.Accepted = err == nil
+		return nil
+	}, func(status int, code string) {
+		msg := "The request processing has failed due to some unknown error."
+		if status == http.StatusServiceUnavailable {
+			msg = "The request has failed due to a temporary failure of the server."
 		}
-		switch k {
-		case faults.HTTP502HTML:
-			c.entry.Code = "BadGateway"
-			w.BadGateway()
-		case faults.HTTP503:
-			s.refuse(w, c, fail(http.StatusServiceUnavailable, "ServiceUnavailable", "The request has failed due to a temporary failure of the server."))
-		default:
-			s.refuse(w, c, fail(http.StatusInternalServerError, "InternalError", "The request processing has failed due to some unknown error."))
-		}
-		return true
-	}
-	return false
+		s.refuse(w, c, fail(status, code, "%s", msg))
+	})
 }
 
 func (s *Server) refuse(w *gateway.Response, c *call, e *apiError) {

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"time"
 
+	"regionpool.io/provider-regionpool/test/cloudsim/faults"
 	"regionpool.io/provider-regionpool/test/cloudsim/requestlog"
 )
 
@@ -85,17 +86,57 @@ func (w *Response) JSON(status int, body any) {
 	w.Bytes(status, "application/json;charset=utf-8", b)
 }
 
-// BadGateway answers 502 with a page of HTML.
-func (w *Response) BadGateway() {
-	w.Bytes(http.StatusBadGateway, "text/html", []byte("<html><head><title>502 Bad Gateway</title></head><body><center><h1>502 Bad Gateway</h1></center></body></html>"))
-}
-
 // Bytes answers with a body of any type.
 func (w *Response) Bytes(status int, contentType string, b []byte) {
 	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("Content-Length", fmt.Sprint(len(b)))
 	w.WriteHeader(status)
 	_, _ = w.Write(b)
+}
+
+// TakeFn takes a fault of the call that is answered, or nil.
+type TakeFn func(faults.Kind) *faults.Rule
+
+// Held makes the call wait if a fault says so. It returns true if it will never
+// be answered.
+func (w *Response) Held(ctx context.Context, take TakeFn) bool {
+	if f := take(faults.TimeoutBefore); f != nil {
+		Wait(ctx, f.Seconds(60))
+		w.Cut()
+		return true
+	}
+	if f := take(faults.Delay); f != nil {
+		Wait(ctx, f.Seconds(2))
+	}
+	return false
+}
+
+// Broken answers as a broken gateway does if a fault says so, and reports whether
+// one did. The call is run, and takes effect, only if the fault says that it was
+// accepted. Fail answers in the vendor's words.
+func (w *Response) Broken(take TakeFn, run func() error, fail func(status int, code string)) bool {
+	for _, k := range []faults.Kind{faults.HTTP500JSON, faults.HTTP502HTML, faults.HTTP503} {
+		f := take(k)
+		if f == nil {
+			continue
+		}
+		if f.Arg("accept", "") == "true" {
+			w.Entry.Accepted = run() == nil
+		}
+		switch k {
+		case faults.HTTP502HTML:
+			w.Entry.Code = "BadGateway"
+			w.Bytes(http.StatusBadGateway, "text/html", []byte("<html><head><title>502 Bad Gateway</title></head><body><center><h1>502 Bad Gateway</h1></center></body></html>"))
+		case faults.HTTP503:
+			w.Entry.Code = "ServiceUnavailable"
+			fail(http.StatusServiceUnavailable, w.Entry.Code)
+		default:
+			w.Entry.Code = "InternalError"
+			fail(http.StatusInternalServerError, w.Entry.Code)
+		}
+		return true
+	}
+	return false
 }
 
 // Wait for real seconds, or until the caller has given up.

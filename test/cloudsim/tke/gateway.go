@@ -25,13 +25,9 @@ func throttled(code string) *apiError {
 // before injects the faults that come before the operation. It returns true if
 // the call has been answered, or will never be.
 func (s *Server) before(w *gateway.Response, r *http.Request, c *call) bool {
-	if f := s.take(faults.TimeoutBefore, c); f != nil {
-		gateway.Wait(r.Context(), f.Seconds(60))
-		w.Cut()
+	take := func(k faults.Kind) *faults.Rule { return s.take(k, c) }
+	if w.Held(r.Context(), take) {
 		return true
-	}
-	if f := s.take(faults.Delay, c); f != nil {
-		gateway.Wait(r.Context(), f.Seconds(2))
 	}
 	var e *apiError
 	if f := s.take(faults.Throttle, c); f != nil {
@@ -47,7 +43,16 @@ func (s *Server) before(w *gateway.Response, r *http.Request, c *call) bool {
 		s.answer(w, c, nil, e)
 		return true
 	}
-	return s.beforeBroken(w, c)
+	return w.Broken(take, func() error {
+		_, err := s.run(c)
+		return err
+	}, func(status int, code string) {
+		msg := "An internal error has occurred. Retry your request."
+		if status == http.StatusServiceUnavailable {
+			msg = "The service is unavailable for now."
+		}
+		w.JSON(status, envelope(c.id, nil, fail(code, "%s", msg)))
+	})
 }
 
 func (s *Server) quotaCode(action string) string {
@@ -58,34 +63,6 @@ func (s *Server) quotaCode(action string) string {
 		return s.pick("quota-node", "FailedOperation.QuotaMaxNodLimit", "InternalError.QuotaMaxNodLimit")
 	}
 	return "LimitExceeded"
-}
-
-// beforeBroken injects answers of a broken gateway. The call takes effect only
-// if the fault says so.
-func (s *Server) beforeBroken(w *gateway.Response, c *call) bool {
-	for _, k := range []faults.Kind{faults.HTTP500JSON, faults.HTTP502HTML, faults.HTTP503} {
-		f := s.take(k, c)
-		if f == nil {
-			continue
-		}
-		if f.Arg("accept", "") == "true" {
-			_, err := s.run(c)
-			c.entry.Accepted = err == nil
-		}
-		switch k {
-		case faults.HTTP502HTML:
-			c.entry.Code = "BadGateway"
-			w.BadGateway()
-		case faults.HTTP503:
-			c.entry.Code = "ServiceUnavailable"
-			w.JSON(http.StatusServiceUnavailable, envelope(c.id, nil, fail("ServiceUnavailable", "The service is unavailable for now.")))
-		default:
-			c.entry.Code = "InternalError"
-			w.JSON(http.StatusInternalServerError, envelope(c.id, nil, fail("InternalError", "An internal error has occurred. Retry your request.")))
-		}
-		return true
-	}
-	return false
 }
 
 // answer a call, unless a fault spoils the answer.
