@@ -202,7 +202,8 @@ func (p *plan) reservation(r *Reservation) fleetv1alpha1.CapacityReservationStat
 	rate := int64(0)
 	if ended == "" {
 		each, perNode := p.replicaPrice(r)
-		rate = each * int64(r.Held+found.coming)
+		cost, room := p.brought(r)
+		rate = cost + each*max(0, int64(r.Held+found.coming)-room)
 		st.Free = r.Free
 		st.Nodes = int32(len(found.nodes))
 		if perNode > 0 {
@@ -275,6 +276,36 @@ func (p *plan) replicaPrice(r *Reservation) (each, perNodes int64) {
 		}
 	}
 	return each, 0
+}
+
+// brought returns what the members that a reservation brought cost an hour, all of
+// them: nobody else wanted them. It also returns how many replicas they have room
+// for, which cost nothing besides.
+func (p *plan) brought(r *Reservation) (cost, room int64) {
+	var pod corev1.ResourceList
+	if r.Template != nil {
+		pod = requests(&corev1.Pod{Spec: r.Template.Spec.Spec})
+	}
+	for i := range r.Spec.Members {
+		m := p.members[r.Spec.Members[i].Name]
+		if m == nil || !p.occupied(m) {
+			continue
+		}
+		cost += m.fee
+		for _, o := range p.stock {
+			if o.member == m {
+				cost += int64(o.billed()) * o.capPrice
+				room += int64(o.billed()) * perNode(o.Allocatable, pod)
+			}
+		}
+		for _, o := range p.virtual {
+			if o.member == m {
+				cost += o.podsCost + o.grantCost
+				room += int64(o.pods)
+			}
+		}
+	}
+	return cost, room
 }
 
 // inUse returns the members that a reservation brought and that have nodes,

@@ -162,6 +162,32 @@ func TestReservationEnds(t *testing.T) {
 	}
 }
 
+// TestReservationBringsMember checks that a member which a reservation brought is
+// on its account, idle nodes and control plane included.
+func TestReservationBringsMember(t *testing.T) {
+	w := newTester(t)
+	own := w.elastic("own", "0.5", scheduler.Serving)
+	w.offering("o", "own", "8", "1", 10)
+	w.node("own", "o", "n1", true)
+	w.node("own", "o", "n2", true)
+	w.elastic("ack", "0", scheduler.Serving)
+	w.offering("a", "ack", "8", "1", 10)
+	w.node("ack", "a", "n3", true)
+	r := w.reservation("r", 2)
+	r.Held = 2
+	rate := func(reason, want string) {
+		t.Helper()
+		if got := w.make().Reservations["r"].HourlyCost; got != want {
+			t.Errorf("\nReason: %s\nHourlyCost: %s, want %s", reason, got, want)
+		}
+	}
+	rate("What is held is a part of nodes that others wanted as well", "1")
+	r.Spec.Members = []fleetv1alpha1.PlanMember{*own}
+	rate("Its own cluster has a fee and two nodes, on which the two replicas have room", "2.5")
+	r.Held, r.Wanted = 6, 6
+	rate("Four of six have room there, two hold half a node each elsewhere", "3.5")
+}
+
 func TestMerge(t *testing.T) {
 	plan := &fleetv1alpha1.CapacityPlan{Spec: fleetv1alpha1.CapacityPlanSpec{
 		Members:   []fleetv1alpha1.PlanMember{{Name: "ack", Elastic: true}},
