@@ -69,11 +69,12 @@ func (f *feed) put(o snapshot.Object) {
 	}
 	_ = f.indexer.Update(o)
 	for _, h := range f.handlers {
+		// Assume caches keep the newest version they ever saw; what a fork has
+		// can be older, or have no version.
 		if ok {
-			h.OnUpdate(old, o)
-		} else {
-			h.OnAdd(o, false)
+			h.OnDelete(old)
 		}
+		h.OnAdd(o, false)
 	}
 }
 
@@ -150,6 +151,8 @@ var fed = map[snapshot.Kind]runtime.Object{
 	snapshot.CSIStorageCapacities:   &storagev1.CSIStorageCapacity{},
 	snapshot.VolumeAttachments:      &storagev1.VolumeAttachment{},
 	snapshot.ResourceClaims:         &resourcev1.ResourceClaim{},
+	snapshot.ResourceSlices:         &resourcev1.ResourceSlice{},
+	snapshot.DeviceClasses:          &resourcev1.DeviceClass{},
 }
 
 // newFeeds returns empty feeds. Informers of kinds that are not fed stay empty:

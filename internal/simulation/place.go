@@ -7,7 +7,6 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	resourcev1 "k8s.io/api/resource/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
@@ -19,42 +18,18 @@ import (
 	"regionpool.io/provider-regionpool/internal/snapshot"
 )
 
-// Copies of one pod are placed one after the other, and between two of them the
-// cluster changes by one pod on one node. These sets say what can be kept from
-// one copy to the next without changing any outcome. A plugin that is in none
-// of them, and that does not ask to be skipped for the pod, is run again on
-// every node for every copy.
-var (
-	// constantPreFilter plugins compute in PreFilter nothing that depends on
-	// the pods in the cluster.
-	constantPreFilter = sets.New(pluginnames.NodeAffinity, pluginnames.NodePorts, pluginnames.NodeResourcesFit, pluginnames.NodeDeclaredFeatures)
-	// incrementalPreFilter plugins keep what PreFilter computed exact in their
-	// AddPod extension. PodTopologySpread is not one of them: it keeps two
-	// critical paths only, which can miss the third lowest domain.
-	incrementalPreFilter = sets.New(pluginnames.InterPodAffinity)
-	// localFilter plugins judge a node by that node and the pods on it. What
-	// one of them refused once it refuses until a pod leaves the node, since
-	// more pods only take more away.
-	localFilter = sets.New(pluginnames.NodeUnschedulable, pluginnames.NodeName, pluginnames.TaintToleration, pluginnames.NodeAffinity,
-		pluginnames.NodePorts, pluginnames.NodeResourcesFit, pluginnames.NodeDeclaredFeatures)
-	// localScore plugins score a node by that node and the pods on it, and do
-	// not normalize over nodes. TaintToleration does, so it is here only for
-	// nodes without PreferNoSchedule taints, which all get the same score
-	// alone as together.
-	localScore = sets.New(pluginnames.NodeResourcesFit, pluginnames.NodeResourcesBalancedAllocation, pluginnames.ImageLocality, pluginnames.TaintToleration)
-)
+// localFilter plugins judge a node by that node and the pods on it. What one of
+// them refused once it refuses until a pod leaves the node, since more pods only
+// take more away.
+var localFilter = sets.New(pluginnames.NodeUnschedulable, pluginnames.NodeName, pluginnames.TaintToleration, pluginnames.NodeAffinity,
+	pluginnames.NodePorts, pluginnames.NodeResourcesFit, pluginnames.NodeDeclaredFeatures)
 
-// Reasons given by the simulation rather than by a plugin.
-const (
-	reasonGates         = "pod has scheduling gates"
-	reasonResourceClaim = "dynamic resource claims that are not allocated are not simulated"
-)
+// reasonGates is given by the simulation rather than by a plugin.
+const reasonGates = "pod has scheduling gates"
 
-func (e *engine) place(ctx context.Context, f *snapshot.Fork, pod *corev1.Pod, n int) (Result, error) {
-	res := Result{Nodes: map[string]int{}}
-	if n <= 0 {
-		return res, nil
-	}
+// prepare makes the engine ready for placing the pod on the fork. It returns nil
+// if no node is good, and why in the result.
+func (e *engine) prepare(f *snapshot.Fork, pod *corev1.Pod, res *Result) (*profile, error) {
 	name := pod.Spec.SchedulerName
 	if name == "" {
 		name = corev1.DefaultSchedulerName
@@ -62,30 +37,46 @@ func (e *engine) place(ctx context.Context, f *snapshot.Fork, pod *corev1.Pod, n
 	p, ok := e.profiles[name]
 	if !ok {
 		res.refuse(f, "", fmt.Sprintf("no scheduler profile is named %q", name))
-		return res, nil
+		return nil, nil
 	}
 	if len(pod.Spec.SchedulingGates) > 0 {
 		res.refuse(f, pluginnames.SchedulingGates, reasonGates)
-		return res, nil
+		return nil, nil
 	}
-	if !claimsAllocated(f, pod) {
-		res.refuse(f, pluginnames.DynamicResources, reasonResourceClaim)
-		return res, nil
+	if reason := missingClaims(f, pod); reason != "" {
+		res.refuse(f, pluginnames.DynamicResources, reason)
+		return nil, nil
 	}
 	if f.NumNodes() == 0 {
 		res.Message = "no nodes available to schedule pods"
-		return res, nil
+		return nil, nil
 	}
 	if o := controller(f, pod); o != nil {
 		if err := f.AddObject(o); err != nil {
-			return res, fmt.Errorf("cannot add the controller of pod %s/%s: %w", pod.Namespace, pod.Name, err)
+			return nil, fmt.Errorf("cannot add the controller of pod %s/%s: %w", pod.Namespace, pod.Name, err)
 		}
 	}
 	e.lister.fork = f
+	e.feeds.load(f, nil)
+	return p, nil
+}
+
+func (e *engine) place(ctx context.Context, f *snapshot.Fork, pod *corev1.Pod, n int) (Result, error) {
+	res := Result{Nodes: map[string]int{}}
+	if n <= 0 {
+		return res, nil
+	}
+	p, err := e.prepare(f, pod, &res)
+	if p == nil || err != nil {
+		return res, err
+	}
 	// A pod with terms that cannot be parsed is refused by the plugins.
 	template, _ := framework.NewPodInfo(pod)
 	template.CalculateResource()
-	r := &run{profile: p, fork: f, claims: hasClaims(pod), touched: -1}
+	r, err := e.runner(ctx, p, f, pod, template)
+	if err != nil {
+		return res, fmt.Errorf("cannot place pod %s/%s: %w", pod.Namespace, pod.Name, err)
+	}
 	defer r.unreserve(ctx)
 
 	for res.Placed < n {
@@ -93,8 +84,8 @@ func (e *engine) place(ctx context.Context, f *snapshot.Fork, pod *corev1.Pod, n
 			return res, fmt.Errorf("cannot place pod %s/%s: %w", pod.Namespace, pod.Name, err)
 		}
 		c := replica(pod, f.Serial())
-		own := ephemeralClaims(c)
-		if res.Placed == 0 || len(own) > 0 {
+		own := append(ephemeralClaims(c), generatedClaims(f, c)...)
+		if len(own) > 0 || len(pod.Spec.ResourceClaims) > 0 {
 			e.feeds.load(f, own)
 		}
 		node, err := r.step(ctx, c)
@@ -102,7 +93,9 @@ func (e *engine) place(ctx context.Context, f *snapshot.Fork, pod *corev1.Pod, n
 			return res, fmt.Errorf("cannot place pod %s/%s: %w", pod.Namespace, pod.Name, err)
 		}
 		if node < 0 {
-			r.explain(c, &res)
+			if err := r.explain(ctx, c, &res); err != nil {
+				return res, fmt.Errorf("cannot explain why pod %s/%s has no place: %w", pod.Namespace, pod.Name, err)
+			}
 			return res, nil
 		}
 		for _, o := range own {
@@ -139,23 +132,41 @@ func replica(pod *corev1.Pod, serial int64) *corev1.Pod {
 	return &c
 }
 
-// A run places copies of one pod.
+// A runner places copies of one pod.
+type runner interface {
+	// step returns the index of the node on which kube-scheduler would put the
+	// next copy, or -1.
+	step(ctx context.Context, pod *corev1.Pod) (int, error)
+	// settle puts the copy on the node.
+	settle(ctx context.Context, template *framework.PodInfo, pod *corev1.Pod, node int) error
+	// explain fills in why the copy has no place.
+	explain(ctx context.Context, pod *corev1.Pod, res *Result) error
+	// unreserve takes back what plugins assumed.
+	unreserve(ctx context.Context)
+}
+
+// runner returns the quickest runner that knows all that has a say in where the
+// pod goes.
+func (e *engine) runner(ctx context.Context, p *profile, f *snapshot.Fork, pod *corev1.Pod, template *framework.PodInfo) (runner, error) {
+	// What a quick run knows of a node is not that room on it is kept for others.
+	if len(e.nominator.waiting) == 0 {
+		q, err := e.newQuickRun(ctx, p, f, pod, template, true)
+		if q != nil || err != nil {
+			return q, err
+		}
+	}
+	return &run{profile: p, fork: f, claims: hasClaims(pod)}, nil
+}
+
+// A run is a runner that runs all plugins on all nodes for every copy.
 type run struct {
 	*profile
 	fork   *snapshot.Fork
 	claims bool
 
 	state fwk.CycleState
-	// reuse the PreFilter state, keep what other nodes said in Filter, keep
-	// their scores: from one copy to the next.
-	reuse, keepFilter, keepScore bool
-
 	// rejected says for each node why it is not feasible; nil if it is.
 	rejected []*fwk.Status
-	scores   []int64
-	scored   bool
-	// touched is the node that got the last copy; -1 before the first.
-	touched int
 	// refused is PreFilter's reason when it refused the pod as a whole.
 	refused *fwk.Status
 
@@ -170,14 +181,9 @@ type reservation struct {
 	node  string
 }
 
-// step returns the index of the node on which kube-scheduler would put the pod,
-// or -1.
 func (r *run) step(ctx context.Context, pod *corev1.Pod) (int, error) {
-	fresh := r.state == nil || !r.reuse
-	if fresh {
-		if ok, err := r.preFilter(ctx, pod); !ok || err != nil {
-			return -1, err
-		}
+	if ok, err := r.preFilter(ctx, pod); !ok || err != nil {
+		return -1, err
 	}
 	if err := r.filterNodes(ctx, pod); err != nil {
 		return -1, err
@@ -195,16 +201,20 @@ func (r *run) step(ctx context.Context, pod *corev1.Pod) (int, error) {
 	case 1:
 		return r.indices[0], nil
 	}
-	if err := r.scoreNodes(ctx, pod); err != nil {
-		return -1, err
+	if s := r.RunPreScorePlugins(ctx, r.state, pod, r.feasible); !s.IsSuccess() {
+		return -1, s.AsError()
 	}
-	best := r.indices[0]
-	for _, i := range r.indices[1:] {
-		if r.scores[i] > r.scores[best] {
-			best = i
+	scores, s := r.RunScorePlugins(ctx, r.state, pod, r.feasible)
+	if !s.IsSuccess() {
+		return -1, s.AsError()
+	}
+	best := 0
+	for j := range scores {
+		if scores[j].TotalScore > scores[best].TotalScore {
+			best = j
 		}
 	}
-	return best, nil
+	return r.indices[best], nil
 }
 
 // preFilter starts a scheduling cycle. It returns false if PreFilter refused
@@ -219,28 +229,8 @@ func (r *run) preFilter(ctx context.Context, pod *corev1.Pod) (bool, error) {
 		r.refused = s
 		return false, nil
 	}
-	first := r.rejected == nil
-	if first {
+	if r.rejected == nil {
 		r.rejected = make([]*fwk.Status, r.fork.NumNodes())
-		r.scores = make([]int64, r.fork.NumNodes())
-	}
-	skip := r.state.GetSkipFilterPlugins()
-	r.reuse, r.keepFilter = !r.claims && !r.naive, !r.claims
-	for _, n := range r.profile.preFilter {
-		if !skip.Has(n) && !constantPreFilter.Has(n) && !incrementalPreFilter.Has(n) {
-			r.reuse = false
-		}
-	}
-	for _, n := range r.profile.filter {
-		if !skip.Has(n) && !localFilter.Has(n) {
-			r.keepFilter = false
-		}
-	}
-	// A new PreFilter state is a new judgement of every node.
-	r.keepFilter = r.keepFilter && r.reuse
-	if !r.keepFilter || first {
-		r.touched = -1
-		r.scored = false
 	}
 	var out *fwk.Status
 	if !pre.AllNodes() {
@@ -259,9 +249,6 @@ func (r *run) preFilter(ctx context.Context, pod *corev1.Pod) (bool, error) {
 
 // filterNodes finds out which nodes are feasible.
 func (r *run) filterNodes(ctx context.Context, pod *corev1.Pod) error {
-	if r.touched >= 0 && r.keepFilter {
-		return r.filterNode(ctx, pod, r.touched)
-	}
 	for i, s := range r.rejected {
 		if s != nil && (s.Plugin() == "" || !r.naive && localFilter.Has(s.Plugin())) {
 			continue
@@ -286,61 +273,6 @@ func (r *run) filterNode(ctx context.Context, pod *corev1.Pod, i int) error {
 	return nil
 }
 
-// scoreNodes scores the feasible nodes.
-func (r *run) scoreNodes(ctx context.Context, pod *corev1.Pod) error {
-	nodes, indices := r.feasible, r.indices
-	if r.scored && r.keepScore && r.keepFilter {
-		if r.rejected[r.touched] != nil {
-			return nil
-		}
-		nodes, indices = []fwk.NodeInfo{r.fork.At(r.touched)}, []int{r.touched}
-	} else {
-		if s := r.RunPreScorePlugins(ctx, r.state, pod, nodes); !s.IsSuccess() {
-			return s.AsError()
-		}
-		r.keepScore = r.scoresLocally(pod)
-		r.scored = true
-	}
-	scores, s := r.RunScorePlugins(ctx, r.state, pod, nodes)
-	if !s.IsSuccess() {
-		return s.AsError()
-	}
-	for j, i := range indices {
-		r.scores[i] = scores[j].TotalScore
-	}
-	return nil
-}
-
-// scoresLocally reports whether, from now on, a node's score changes only when
-// the node itself does.
-func (r *run) scoresLocally(pod *corev1.Pod) bool {
-	if a := pod.Spec.Affinity; a != nil && (a.PodAffinity != nil || a.PodAntiAffinity != nil) {
-		// InterPodAffinity skips scoring while there is no pod that the terms
-		// match, but the first copy may be one.
-		return false
-	}
-	skip := r.state.GetSkipScorePlugins()
-	noClaims := r.state.GetSkipFilterPlugins().Has(pluginnames.DynamicResources)
-	for _, n := range r.profile.score {
-		if n == pluginnames.DynamicResources && noClaims {
-			// It cannot skip scoring, but scores every node zero.
-			continue
-		}
-		if !skip.Has(n) && !localScore.Has(n) {
-			return false
-		}
-	}
-	for _, n := range r.feasible {
-		for i := range n.Node().Spec.Taints {
-			if n.Node().Spec.Taints[i].Effect == corev1.TaintEffectPreferNoSchedule {
-				return false
-			}
-		}
-	}
-	return true
-}
-
-// settle puts the pod on the node.
 func (r *run) settle(ctx context.Context, template *framework.PodInfo, pod *corev1.Pod, node int) error {
 	name := r.fork.At(node).Node().Name
 	if r.claims {
@@ -352,16 +284,7 @@ func (r *run) settle(ctx context.Context, template *framework.PodInfo, pod *core
 	pod.Spec.NodeName = name
 	pi := *template
 	pi.Pod = pod
-	if err := r.fork.AddPodInfo(name, &pi); err != nil {
-		return err
-	}
-	if r.reuse {
-		if s := r.RunPreFilterExtensionAddPod(ctx, r.state, pod, &pi, r.fork.At(node)); !s.IsSuccess() {
-			return s.AsError()
-		}
-	}
-	r.touched = node
-	return nil
+	return r.fork.AddPodInfo(name, &pi)
 }
 
 // unreserve takes back what volume binding assumed, so that the next call finds
@@ -373,8 +296,7 @@ func (r *run) unreserve(ctx context.Context) {
 	}
 }
 
-// explain fills in why the pod has no place.
-func (r *run) explain(pod *corev1.Pod, res *Result) {
+func (r *run) explain(_ context.Context, pod *corev1.Pod, res *Result) error {
 	all := r.fork.NumNodes()
 	fit := framework.FitError{Pod: pod, NumAllNodes: all, Diagnosis: framework.Diagnosis{NodeToStatus: framework.NewDefaultNodeToStatus()}}
 	res.Reasons, res.Plugins = map[string]int{}, map[string]int{}
@@ -387,7 +309,7 @@ func (r *run) explain(pod *corev1.Pod, res *Result) {
 			res.Plugins[p] = all
 		}
 		res.Message = fit.Error()
-		return
+		return nil
 	}
 	for i, s := range r.rejected {
 		if s == nil {
@@ -402,6 +324,7 @@ func (r *run) explain(pod *corev1.Pod, res *Result) {
 		}
 	}
 	res.Message = fit.Error()
+	return nil
 }
 
 // hasClaims reports whether volume binding has a say in where the pod goes.
@@ -412,21 +335,6 @@ func hasClaims(pod *corev1.Pod) bool {
 		}
 	}
 	return len(pod.Spec.ResourceClaims) > 0
-}
-
-// claimsAllocated reports whether all resource claims of the pod exist and are
-// allocated. Where such a claim can be used is a matter of nodes only.
-func claimsAllocated(f *snapshot.Fork, pod *corev1.Pod) bool {
-	for _, c := range pod.Spec.ResourceClaims {
-		if c.ResourceClaimName == nil {
-			return false
-		}
-		claim, ok := f.Object(snapshot.ResourceClaims, pod.Namespace, *c.ResourceClaimName).(*resourcev1.ResourceClaim)
-		if !ok || claim.Status.Allocation == nil {
-			return false
-		}
-	}
-	return true
 }
 
 // ephemeralClaims returns the claims that the member's ephemeral volume

@@ -11,14 +11,20 @@
 // cluster of more than 100 nodes a running one scores a sample of the feasible
 // nodes, here all are scored. test/exact compares with a running one.
 //
+// Running every plugin on every node for every copy is slow. For pods in which
+// only kube-scheduler's own plugins other than those for volumes and devices
+// have a say, what the plugins count is kept from one copy to the next, and what
+// they say of Node objects from one pod to the next. TestQuickIsExact proves
+// that this changes no place and no reason.
+//
 // # What is not simulated
 //
-// Preemption: a pod never gets a place by evicting others. Nominated nodes:
-// room that another pod's preemption made is not kept for it. Scheduler
-// extenders: they are refused. Dynamic resource claims that are not allocated
-// yet: pods with such claims are refused with a reason. A persistent volume
-// claim that is not bound and that several copies share pins the later copies
-// to what the first one chose, for the time of one Place.
+// Preemption: a pod never gets a place by evicting others; for pods that evicted
+// others and wait, room is kept (docs/decisions/0013). Scheduler extenders, and
+// plugins that kube-scheduler does not bring along: they are refused. Feature
+// gates of a member: plugins run with those of our Kubernetes version. Volumes
+// that are yet to be made: a claim for one that several copies share pins the
+// later copies to the node of the first, for the time of one Place.
 package simulation
 
 import (
@@ -27,8 +33,9 @@ import (
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
+	apiruntime "k8s.io/apimachinery/pkg/runtime"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
-	"k8s.io/dynamic-resource-allocation/resourceslice/tracker"
+	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/features"
@@ -36,11 +43,11 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/apis/config/latest"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins"
-	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/dynamicresources"
+	pluginnames "k8s.io/kubernetes/pkg/scheduler/framework/plugins/names"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/nodevolumelimits"
+	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/volumebinding"
 	"k8s.io/kubernetes/pkg/scheduler/framework/runtime"
 	"k8s.io/kubernetes/pkg/scheduler/metrics"
-	"k8s.io/kubernetes/pkg/scheduler/util/assumecache"
 
 	"regionpool.io/provider-regionpool/internal/snapshot"
 )
@@ -159,7 +166,32 @@ func (s *Scheduler) Place(ctx context.Context, f *snapshot.Fork, pod *corev1.Pod
 		return Result{}, err
 	}
 	defer s.put(e)
-	return e.place(ctx, f, pod, n)
+	return e.placeNominated(ctx, f, pod, n)
+}
+
+// Count returns how many copies of the pod, up to limit, Place would put on the
+// fork, which stays as it is. Where no order of placing copies changes how many
+// there are, it costs far less than placing them.
+func (s *Scheduler) Count(ctx context.Context, f *snapshot.Fork, pod *corev1.Pod, limit int) (int, error) {
+	e, err := s.take()
+	if err != nil {
+		return 0, err
+	}
+	defer s.put(e)
+	m := f.Mark()
+	defer func() {
+		f.Revert(m)
+		f.Commit(m)
+	}()
+	e.nominator.load(f, pod, e.profiles)
+	if len(e.nominator.waiting) == 0 {
+		if n, err := e.count(ctx, f, pod, limit); n >= 0 || err != nil {
+			return n, err
+		}
+		f.Revert(m)
+	}
+	res, err := e.placeNominated(ctx, f, pod, limit)
+	return res.Placed, err
 }
 
 func (s *Scheduler) take() (*engine, error) {
@@ -184,17 +216,46 @@ func (s *Scheduler) put(e *engine) {
 // An engine is a set of frameworks, one for each profile, that read one fork at
 // a time.
 type engine struct {
-	feeds    *feeds
-	lister   *lister
-	profiles map[string]*profile
+	feeds     *feeds
+	lister    *lister
+	nominator *nominator
+	view      *view
+	profiles  map[string]*profile
+	// quickRuns counts the pods that were placed by one.
+	quickRuns int
 }
 
 // A profile is a framework and what is known of its plugins.
 type profile struct {
 	framework.Framework
+	name  string
 	naive bool
-	// The names of the plugins at the extension points.
+	// The names of the plugins at the extension points, the weights of those
+	// that score, and the plugins themselves with their arguments.
 	preFilter, filter, score []string
+	weights                  map[string]int64
+	plugins                  map[string]fwk.Plugin
+	args                     map[string]apiruntime.Object
+
+	// quick says that quick runs know all plugins; the rest is what they know.
+	quick      bool
+	fit        fit
+	spread     spreadSettings
+	interPod   config.InterPodAffinityArgs
+	namespaces corelisters.NamespaceLister
+}
+
+// registry returns the factories of all plugins, and keeps what they make.
+func (p *profile) registry() runtime.Registry {
+	out := plugins.NewInTreeRegistry()
+	for name, factory := range out {
+		out[name] = func(ctx context.Context, args apiruntime.Object, h fwk.Handle) (fwk.Plugin, error) {
+			pl, err := factory(ctx, args, h)
+			p.plugins[name], p.args[name] = pl, args
+			return pl, err
+		}
+	}
+	return out
 }
 
 // A lister is what frameworks read nodes and pods through. A framework is bound
@@ -205,7 +266,7 @@ func (l *lister) NodeInfos() fwk.NodeInfoLister       { return l.fork }
 func (l *lister) StorageInfos() fwk.StorageInfoLister { return l.fork }
 
 func newEngine(ctx context.Context, cfg *config.KubeSchedulerConfiguration, naive bool) (*engine, error) {
-	e := &engine{feeds: newFeeds(), lister: &lister{}, profiles: map[string]*profile{}}
+	e := &engine{feeds: newFeeds(), lister: &lister{}, nominator: &nominator{}, view: newView(), profiles: map[string]*profile{}}
 	empty, err := snapshot.New(nil, nil)
 	if err != nil {
 		return nil, fmt.Errorf("cannot make an empty snapshot: %w", err)
@@ -214,36 +275,47 @@ func newEngine(ctx context.Context, cfg *config.KubeSchedulerConfiguration, naiv
 
 	// The frameworks never log: what they find is in the result.
 	logger := klog.FromContext(ctx)
+	client := &bindingClient{}
 	opts := []runtime.Option{
+		runtime.WithClientSet(client),
 		runtime.WithInformerFactory(e.feeds.factory),
 		runtime.WithSnapshotSharedLister(e.lister),
 		runtime.WithSharedCSIManager(nodevolumelimits.NewCSIManager(e.feeds.factory.Storage().V1().CSINodes().Lister())),
+		runtime.WithPodNominator(e.nominator),
 		runtime.WithParallelism(1),
 		runtime.WithLogger(logger),
 	}
+	var claims *claimTracker
 	if utilfeature.DefaultFeatureGate.Enabled(features.DynamicResourceAllocation) {
-		f := e.feeds.factory
-		t, err := tracker.StartTracker(ctx, tracker.Options{SliceInformer: f.Resource().V1().ResourceSlices()})
+		m, err := newDRAManager(ctx, e.feeds.factory)
 		if err != nil {
-			return nil, fmt.Errorf("cannot start the resource slice tracker: %w", err)
+			return nil, err
 		}
-		claims := assumecache.NewAssumeCache(logger, f.Resource().V1().ResourceClaims().Informer(), "ResourceClaim", "", nil)
-		opts = append(opts, runtime.WithSharedDRAManager(dynamicresources.NewDRAManager(ctx, claims, t, f)))
+		claims = m.claims
+		opts = append(opts, runtime.WithSharedDRAManager(m))
 	}
 	for i := range cfg.Profiles {
-		p := &cfg.Profiles[i]
-		fw, err := runtime.NewFramework(ctx, plugins.NewInTreeRegistry(), p, opts...)
+		c := &cfg.Profiles[i]
+		p := &profile{
+			name: c.SchedulerName, naive: naive,
+			weights: map[string]int64{}, plugins: map[string]fwk.Plugin{}, args: map[string]apiruntime.Object{},
+		}
+		fw, err := runtime.NewFramework(ctx, p.registry(), c, opts...)
 		if err != nil {
-			return nil, fmt.Errorf("cannot make a framework for scheduler profile %q: %w", p.SchedulerName, err)
+			return nil, fmt.Errorf("cannot make a framework for scheduler profile %q: %w", c.SchedulerName, err)
 		}
+		keeper := &volumeKeeper{client: client}
+		if vb, ok := p.plugins[pluginnames.VolumeBinding].(*volumebinding.VolumeBinding); ok {
+			keeper.SchedulerVolumeBinder, vb.Binder = vb.Binder, keeper
+		}
+		p.Framework = &forkFramework{Framework: fw, lister: e.lister, nominator: e.nominator, volumes: keeper, claims: claims}
 		list := fw.ListPlugins()
-		e.profiles[p.SchedulerName] = &profile{
-			Framework: fw,
-			naive:     naive,
-			preFilter: names(list.PreFilter),
-			filter:    names(list.Filter),
-			score:     names(list.Score),
+		p.preFilter, p.filter, p.score = names(list.PreFilter), names(list.Filter), names(list.Score)
+		for _, pl := range list.Score.Enabled {
+			p.weights[pl.Name] = int64(pl.Weight)
 		}
+		p.learn(e.feeds.factory)
+		e.profiles[c.SchedulerName] = p
 	}
 	return e, nil
 }

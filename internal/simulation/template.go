@@ -5,6 +5,7 @@ import (
 	"hash/fnv"
 	"maps"
 	"slices"
+	"sync/atomic"
 
 	corev1 "k8s.io/api/core/v1"
 	nodev1 "k8s.io/api/node/v1"
@@ -34,11 +35,29 @@ type PodOption func(*corev1.Pod, *corev1.PodTemplateSpec)
 // from the same template count as siblings; where it does not match, SiblingOf
 // helps. It matters to spread constraints with matchLabelKeys and to the
 // default spreading of pods without constraints.
+//
+// A template must not change once the option was used with it: to hash it takes
+// longer than all the rest.
 func OwnedBy(apiVersion, kind, name string) PodOption {
+	type hashed struct {
+		template *corev1.PodTemplateSpec
+		hash     string
+	}
+	var last atomic.Pointer[hashed]
+	hash := func(t *corev1.PodTemplateSpec) string {
+		h := last.Load()
+		if h == nil || h.template != t {
+			h = &hashed{t, templateHash(t)}
+			last.Store(h)
+		}
+		return h.hash
+	}
 	return func(p *corev1.Pod, t *corev1.PodTemplateSpec) {
+		// The option is used for many pods.
+		apiVersion, kind, name := apiVersion, kind, name
 		p.Name = name
 		if kind == "Deployment" {
-			h := templateHash(t)
+			h := hash(t)
 			if p.Labels == nil {
 				p.Labels = map[string]string{}
 			}

@@ -2,7 +2,6 @@ package snapshot
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -26,13 +25,19 @@ type content struct {
 	index map[string]int
 	// touched since the last snapshot.
 	touched []*nodeEntry
-	// images counts the nodes that have an image, by image name.
-	images map[string]int
+	// images of nodes by name, and how often they changed.
+	images     map[string]*imageEntry
+	imageEpoch int64
 
-	pods      map[types.UID]*podRecord
-	pending   map[types.UID]*corev1.Pod
-	workloads map[WorkloadKey]Counts
-	members   map[WorkloadKey]map[types.UID]struct{}
+	pods map[types.UID]*podRecord
+	// parts of PodInfos that pods of a template share; nil if that is not worth
+	// its cost.
+	parts map[partsKey]*sharedParts
+	// pending pods in the order of kube-scheduler's queue; shared with the last
+	// snapshot unless it changed since.
+	pending   []*corev1.Pod
+	workloads map[WorkloadKey]*workloadPods
+	counts    countsLog
 
 	// epoch is the number of snapshots taken.
 	epoch int64
@@ -45,24 +50,40 @@ type nodeEntry struct {
 	name  string
 	info  *framework.NodeInfo
 	epoch int64
+	// images is when its image states were made.
+	images int64
 }
 
+// An imageEntry counts the nodes that have an image, and has what was last said
+// of it, which the nodes share.
+type imageEntry struct {
+	nodes int
+	state *fwk.ImageStateSummary
+}
+
+// A podRecord is a pod that is known. Its info is on a NodeInfo as soon as the
+// pod has a node, and not changed any more.
 type podRecord struct {
-	pod      *corev1.Pod
-	counts   Counts
-	workload WorkloadKey
-	owned    bool
+	info framework.PodInfo
+	// workload of the pod, and its place there; nil if it has none.
+	workload *workloadPods
+	at       int32
+}
+
+// workloadPods are the pods of one workload, in no order.
+type workloadPods struct {
+	key    WorkloadKey
+	counts Counts
+	pods   []*podRecord
 }
 
 func newContent() *content {
 	return &content{
 		nodes:     map[string]*nodeEntry{},
 		index:     map[string]int{},
-		images:    map[string]int{},
+		images:    map[string]*imageEntry{},
 		pods:      map[types.UID]*podRecord{},
-		pending:   map[types.UID]*corev1.Pod{},
-		workloads: map[WorkloadKey]Counts{},
-		members:   map[WorkloadKey]map[types.UID]struct{}{},
+		workloads: map[WorkloadKey]*workloadPods{},
 	}
 }
 
@@ -70,7 +91,9 @@ func newContent() *content {
 // the nodes of each image from a set that only kube-scheduler's cache fills, so
 // the image states, which nobody changes in place, are carried over.
 func cloneInfo(ni *framework.NodeInfo) *framework.NodeInfo {
-	c := ni.SnapshotConcrete()
+	bare := *ni
+	bare.ImageStates = nil
+	c := bare.SnapshotConcrete()
 	c.ImageStates = ni.ImageStates
 	return c
 }
@@ -97,14 +120,19 @@ func compareEntry(e *nodeEntry, name string) int { return strings.Compare(e.name
 // setNode adds or updates a node. It reports whether that changes anything for
 // a scheduler.
 func (c *content) setNode(n *corev1.Node) bool {
+	var before []corev1.ContainerImage
 	if e, ok := c.nodes[n.Name]; ok && e.info.Node() != nil {
 		if sameNode(e.info.Node(), n) {
 			return false
 		}
-		c.countImages(e.info.Node(), -1)
+		before = e.info.Node().Status.Images
 	}
-	c.countImages(n, 1)
 	e := c.entry(n.Name)
+	if !slices.EqualFunc(before, n.Status.Images, sameImage) {
+		c.countImages(before, -1)
+		c.countImages(n.Status.Images, 1)
+		e.images = 0
+	}
 	known := e.info.Node() != nil
 	e.info.SetNode(n)
 	if !known {
@@ -122,8 +150,9 @@ func (c *content) deleteNode(name string) bool {
 	if !ok || e.info.Node() == nil {
 		return false
 	}
-	c.countImages(e.info.Node(), -1)
+	c.countImages(e.info.Node().Status.Images, -1)
 	e = c.entry(name)
+	e.images = 0
 	e.info.RemoveNode()
 	if i, ok := slices.BinarySearchFunc(c.order, name, compareEntry); ok {
 		c.order = slices.Delete(c.order, i, i+1)
@@ -135,11 +164,23 @@ func (c *content) deleteNode(name string) bool {
 	return true
 }
 
-func (c *content) countImages(n *corev1.Node, sign int) {
-	for _, img := range n.Status.Images {
+func sameImage(a, b corev1.ContainerImage) bool {
+	return a.SizeBytes == b.SizeBytes && slices.Equal(a.Names, b.Names)
+}
+
+func (c *content) countImages(images []corev1.ContainerImage, sign int) {
+	if len(images) > 0 {
+		c.imageEpoch++
+	}
+	for _, img := range images {
 		for _, name := range img.Names {
-			c.images[name] += sign
-			if c.images[name] <= 0 {
+			e := c.images[name]
+			if e == nil {
+				e = &imageEntry{}
+				c.images[name] = e
+			}
+			e.nodes += sign
+			if e.nodes <= 0 {
 				delete(c.images, name)
 			}
 		}
@@ -152,55 +193,75 @@ func (c *content) setPod(p *corev1.Pod) bool {
 	if p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed {
 		return c.deletePod(p.UID)
 	}
-	counts := countsOf(p)
-	if old, ok := c.pods[p.UID]; ok {
-		if sameForScheduling(old.pod, p) {
+	if r, ok := c.pods[p.UID]; ok {
+		if old := r.info.Pod; sameForScheduling(old, p) && sameWorkload(old, p) {
 			// The pod on its NodeInfo is as good as the new one for a scheduler,
 			// but not for who looks at the pods of a node.
-			steered := old.pod.Annotations[corev1.PodDeletionCost] != p.Annotations[corev1.PodDeletionCost]
-			old.pod = p
-			changed := old.counts != counts || steered
-			if changed && p.Spec.NodeName != "" {
-				c.replacePod(p)
-			}
-			if changed {
-				c.count(old, -1)
-				old.counts = counts
-				c.count(old, 1)
-			}
-			if p.Spec.NodeName == "" {
-				c.pending[p.UID] = p
-				c.pendingDirty = true
-			}
+			changed := countsOf(old) != countsOf(p) || old.Annotations[corev1.PodDeletionCost] != p.Annotations[corev1.PodDeletionCost]
+			c.replacePod(r, p, changed)
 			return changed
 		}
 		c.deletePod(p.UID)
 	}
-	r := &podRecord{pod: p, counts: counts}
-	r.workload, r.owned = WorkloadOf(p)
-	c.pods[p.UID] = r
-	c.count(r, 1)
+	r := &podRecord{}
+	r.info.Pod = p
+	c.add(r)
 	if p.Spec.NodeName == "" {
-		c.pending[p.UID] = p
-		c.pendingDirty = true
+		c.insertPending(p)
 		return true
 	}
-	c.entry(p.Spec.NodeName).info.AddPod(p)
+	c.parse(&r.info)
+	c.entry(p.Spec.NodeName).info.AddPodInfo(&r.info)
 	return true
 }
 
+// add makes a record known, and counts it for its workload.
+func (c *content) add(r *podRecord) {
+	p := r.info.Pod
+	c.pods[p.UID] = r
+	k, owned := WorkloadOf(p)
+	if !owned {
+		return
+	}
+	w := c.workloads[k]
+	if w == nil {
+		w = &workloadPods{key: k}
+		c.workloads[k] = w
+	}
+	r.workload, r.at = w, int32(len(w.pods))
+	w.pods = append(w.pods, r)
+	c.count(w, Counts{}, countsOf(p))
+}
+
 // replacePod puts a pod in the place of an older one that is the same for a
-// scheduler.
-func (c *content) replacePod(p *corev1.Pod) {
+// scheduler, and on its node if asked to.
+func (c *content) replacePod(r *podRecord, p *corev1.Pod, onNode bool) {
+	with := &podRecord{info: r.info, workload: r.workload, at: r.at}
+	with.info.Pod = p
+	if c.parts != nil && p.Spec.NodeName != "" {
+		c.release(r.info.Pod)
+		c.parse(&with.info)
+	}
+	c.pods[p.UID] = with
+	if w := r.workload; w != nil {
+		w.pods[r.at] = with
+		if before, now := countsOf(r.info.Pod), countsOf(p); before != now {
+			c.count(w, before, now)
+		}
+	}
+	if p.Spec.NodeName == "" {
+		c.removePending(r.info.Pod)
+		c.insertPending(p)
+		return
+	}
+	if !onNode {
+		return
+	}
 	ni := c.entry(p.Spec.NodeName).info
 	for _, list := range [][]fwk.PodInfo{ni.Pods, ni.PodsWithAffinity, ni.PodsWithRequiredAntiAffinity} {
-		for i := range list {
-			if pi, ok := list[i].(*framework.PodInfo); ok && pi.Pod.UID == p.UID {
-				with := *pi
-				with.Pod = p
-				list[i] = &with
-				break
-			}
+		i := slices.IndexFunc(list, func(pi fwk.PodInfo) bool { return pi.GetPod().UID == p.UID })
+		if i >= 0 {
+			list[i] = &with.info
 		}
 	}
 }
@@ -212,53 +273,78 @@ func (c *content) deletePod(uid types.UID) bool {
 		return false
 	}
 	delete(c.pods, uid)
-	c.count(r, -1)
-	name := r.pod.Spec.NodeName
+	p := r.info.Pod
+	if w := r.workload; w != nil {
+		last := len(w.pods) - 1
+		w.pods[r.at] = w.pods[last]
+		w.pods[r.at].at = r.at
+		w.pods[last] = nil
+		w.pods = w.pods[:last]
+		c.count(w, countsOf(p), Counts{})
+		if last == 0 {
+			delete(c.workloads, w.key)
+		}
+	}
+	name := p.Spec.NodeName
 	if name == "" {
-		delete(c.pending, uid)
-		c.pendingDirty = true
+		c.removePending(p)
 		return true
 	}
+	c.release(p)
 	e := c.entry(name)
 	// It cannot fail: every record with a node was added to that node.
-	_ = e.info.RemovePod(klog.Background(), r.pod)
+	_ = e.info.RemovePod(klog.Background(), p)
 	if e.info.Node() == nil && len(e.info.Pods) == 0 {
 		delete(c.nodes, name)
 	}
 	return true
 }
 
-func (c *content) count(r *podRecord, sign int) {
-	if !r.owned {
-		return
-	}
+// count replaces what one pod contributes to the counts of its workload.
+func (c *content) count(w *workloadPods, before, now Counts) {
+	w.counts = w.counts.plus(before, -1).plus(now, 1)
+	c.counts.set(w.key, w.counts)
 	c.workloadsDirty = true
-	n := c.workloads[r.workload].plus(r.counts, sign)
-	if n == (Counts{}) {
-		delete(c.workloads, r.workload)
-	} else {
-		c.workloads[r.workload] = n
+}
+
+// insertPending and removePending keep the order. The slice of the last snapshot
+// is left as it is.
+func (c *content) insertPending(p *corev1.Pod) {
+	i, _ := slices.BinarySearchFunc(c.ownPending(), p, byPriority)
+	c.pending = slices.Insert(c.pending, i, p)
+}
+
+func (c *content) removePending(p *corev1.Pod) {
+	if i, ok := slices.BinarySearchFunc(c.ownPending(), p, byPriority); ok {
+		c.pending = slices.Delete(c.pending, i, i+1)
 	}
-	m := c.members[r.workload]
-	if sign < 0 {
-		delete(m, r.pod.UID)
-		if len(m) == 0 {
-			delete(c.members, r.workload)
-		}
-		return
+}
+
+func (c *content) ownPending() []*corev1.Pod {
+	if !c.pendingDirty {
+		c.pending = slices.Clone(c.pending)
+		c.pendingDirty = true
 	}
-	if m == nil {
-		m = map[types.UID]struct{}{}
-		c.members[r.workload] = m
+	return c.pending
+}
+
+// countsOfWorkload returns the counts of a workload as of now.
+func (c *content) countsOfWorkload(k WorkloadKey) Counts {
+	if w := c.workloads[k]; w != nil {
+		return w.counts
 	}
-	m[r.pod.UID] = struct{}{}
+	return Counts{}
 }
 
 // podsOf returns the pods of a workload, oldest first.
 func (c *content) podsOf(k WorkloadKey) []*corev1.Pod {
-	out := make([]*corev1.Pod, 0, len(c.members[k]))
-	for uid := range c.members[k] {
-		out = append(out, c.pods[uid].pod)
+	w := c.workloads[k]
+	if w == nil {
+		return []*corev1.Pod{}
+	}
+	out := make([]*corev1.Pod, 0, len(w.pods))
+	for _, r := range w.pods {
+		out = append(out, r.info.Pod)
 	}
 	slices.SortFunc(out, byAge)
 	return out
@@ -271,8 +357,8 @@ func (c *content) snapshot(objs *Objects) *Snapshot {
 	}
 	s := &Snapshot{generation: c.epoch + 1, objects: objs}
 	for _, e := range c.touched {
-		if n := e.info.Node(); n != nil && (len(n.Status.Images) > 0 || len(e.info.ImageStates) > 0) {
-			e.info.ImageStates = c.imageStates(n)
+		if n := e.info.Node(); n != nil && e.images != c.imageEpoch && (len(n.Status.Images) > 0 || len(e.info.ImageStates) > 0) {
+			e.info.ImageStates, e.images = c.imageStates(n), c.imageEpoch
 		}
 	}
 	c.touched = nil
@@ -291,15 +377,11 @@ func (c *content) snapshot(objs *Objects) *Snapshot {
 			s.nodes[i] = e.info
 		}
 	}
-	if c.last != nil && !c.pendingDirty {
-		s.pending = c.last.pending
-	} else {
-		s.pending = slices.SortedFunc(maps.Values(c.pending), byPriority)
-	}
+	s.pending = slices.Clip(c.pending)
 	if c.last != nil && !c.workloadsDirty {
 		s.workloads = c.last.workloads
 	} else {
-		s.workloads = maps.Clone(c.workloads)
+		s.workloads = c.counts.freeze()
 	}
 	c.nodesDirty, c.pendingDirty, c.workloadsDirty = false, false, false
 	c.epoch++
@@ -311,10 +393,18 @@ func (c *content) snapshot(objs *Objects) *Snapshot {
 // of a node is. As there, a node learns of images that came to other nodes only
 // when it changes itself.
 func (c *content) imageStates(n *corev1.Node) map[string]*fwk.ImageStateSummary {
-	out := make(map[string]*fwk.ImageStateSummary, len(n.Status.Images))
+	size := 0
+	for i := range n.Status.Images {
+		size += len(n.Status.Images[i].Names)
+	}
+	out := make(map[string]*fwk.ImageStateSummary, size)
 	for _, img := range n.Status.Images {
 		for _, name := range img.Names {
-			out[name] = &fwk.ImageStateSummary{Size: img.SizeBytes, NumNodes: c.images[name]}
+			e := c.images[name]
+			if e.state == nil || e.state.Size != img.SizeBytes || e.state.NumNodes != e.nodes {
+				e.state = &fwk.ImageStateSummary{Size: img.SizeBytes, NumNodes: e.nodes}
+			}
+			out[name] = e.state
 		}
 	}
 	return out

@@ -39,9 +39,15 @@ func podNames(ps []*corev1.Pod) []string {
 // one built anew from what is left, and that snapshots taken on the way never
 // change.
 func TestContentIncremental(t *testing.T) {
-	for seed := range uint64(60) {
+	for seed := range uint64(120) {
 		r := rand.New(rand.NewPCG(seed, 3))
 		c := newContent()
+		set := c.setPod
+		if seed%2 == 1 {
+			// As in a Member: pods share what they have in common.
+			c.parts = map[partsKey]*sharedParts{}
+			set = func(p *corev1.Pod) bool { return c.setPod(transformed(t, p)) }
+		}
 		nodes, pods := map[string]*corev1.Node{}, map[string]*corev1.Pod{}
 		type taken struct {
 			s     *Snapshot
@@ -83,7 +89,7 @@ func TestContentIncremental(t *testing.T) {
 					}
 				}
 				pods[pod] = p
-				c.setPod(p)
+				set(p)
 			case 6:
 				if p := pods[pod]; p != nil {
 					if r.IntN(2) == 0 {
@@ -91,7 +97,7 @@ func TestContentIncremental(t *testing.T) {
 					} else {
 						p = p.DeepCopy()
 						p.Status.Phase = corev1.PodSucceeded
-						c.setPod(p)
+						set(p)
 					}
 					delete(pods, pod)
 				}
@@ -122,6 +128,12 @@ func TestContentIncremental(t *testing.T) {
 		}
 		if diff := cmp.Diff(want.Workloads(), got.Workloads()); diff != "" {
 			t.Fatalf("Seed %d: workloads: -built anew, +incremental:\n%s", seed, diff)
+		}
+		for _, p := range pods {
+			c.deletePod(p.UID)
+		}
+		if len(c.pods) > 0 || len(c.parts) > 0 || len(c.workloads) > 0 || len(c.pending) > 0 {
+			t.Fatalf("Seed %d: all pods are gone, but something is kept: %d pods, %d parts, %d workloads, %d pending", seed, len(c.pods), len(c.parts), len(c.workloads), len(c.pending))
 		}
 		for i, o := range old {
 			if diff := cmp.Diff(o.views, views(o.s.Nodes())); diff != "" {
@@ -165,6 +177,10 @@ func TestWorkloadOf(t *testing.T) {
 		}
 		return p
 	}
+	labelled := func(key, value string, p *corev1.Pod) *corev1.Pod {
+		p.Labels[key] = value
+		return p
+	}
 	cases := map[string]struct {
 		reason string
 		pod    *corev1.Pod
@@ -177,6 +193,8 @@ func TestWorkloadOf(t *testing.T) {
 		"NoController":   {"A pod of nobody has no workload.", testPod("x", "", 0), ""},
 		"OnlyTheHash":    {"A ReplicaSet named by its hash alone is no Deployment's.", owned("ReplicaSet", "-5d8", "5d8"), "default/ReplicaSet/-5d8"},
 		"CustomWorkload": {"Kinds we do not know work as well.", owned("CloneSet", "c", ""), "default/CloneSet/c"},
+		"Labelled":       {"A worker of a group belongs to the set, not to the StatefulSet of its group.", labelled("leaderworkerset.sigs.k8s.io/name", "serve", owned("StatefulSet", "serve-1", "")), "default/LeaderWorkerSet/serve"},
+		"Executor":       {"An executor belongs to the application, not to its driver.", labelled("sparkoperator.k8s.io/app-name", "pi", owned("Pod", "pi-driver", "")), "default/SparkApplication/pi"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -334,6 +334,9 @@ func (f *Fork) Node(name string) *framework.NodeInfo {
 // At returns node i of List.
 func (f *Fork) At(i int) fwk.NodeInfo { return f.nodes[i] }
 
+// Changed reports whether node i of List is other than in the snapshot.
+func (f *Fork) Changed(i int) bool { return f.stamps[i] != 0 }
+
 // NumNodes returns the number of nodes.
 func (f *Fork) NumNodes() int { return len(f.nodes) }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -11,6 +12,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/informers"
+	coreinformers "k8s.io/client-go/informers/core/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
@@ -33,6 +35,10 @@ type Member struct {
 	objects *Objects
 	synced  []cache.InformerSynced
 	started bool
+	// optional is whether all is known of the kinds that not every member serves.
+	optional atomic.Bool
+	// heard is when the member last sent an object, in nanoseconds since 1970.
+	heard atomic.Int64
 
 	notifyMu sync.RWMutex
 	notify   func()
@@ -105,6 +111,7 @@ func NewMemberForClient(name string, client kubernetes.Interface, o ...MemberOpt
 	for _, fn := range o {
 		fn(m)
 	}
+	m.content.parts = map[partsKey]*sharedParts{}
 	m.prober.clock = m.clock
 	m.prober.changed = m.changed
 	return m
@@ -141,15 +148,10 @@ func (m *Member) Synced() bool {
 // reachable. It may be called once.
 func (m *Member) Start(ctx context.Context) {
 	ctx, m.cancel = context.WithCancel(ctx)
-	factory := informers.NewSharedInformerFactoryWithOptions(m.client, 0, informers.WithTransform(stripForCache))
-	// kube-scheduler does not see pods that ended either.
-	pods := informers.NewSharedInformerFactoryWithOptions(m.client, 0, informers.WithTransform(stripForCache),
-		informers.WithTweakListOptions(func(o *metav1.ListOptions) {
-			o.FieldSelector = "status.phase!=" + string(corev1.PodSucceeded) + ",status.phase!=" + string(corev1.PodFailed)
-		}))
+	factory := informers.NewSharedInformerFactoryWithOptions(m.client, 0, informers.WithTransform(m.receive))
 
 	m.watchNodes(factory.Core().V1().Nodes().Informer())
-	m.watchPods(pods.Core().V1().Pods().Informer())
+	m.watchPods(factory.InformerFor(&corev1.Pod{}, newPodInformer))
 	m.watchKind(Namespaces, factory.Core().V1().Namespaces().Informer())
 	m.watchKind(Services, factory.Core().V1().Services().Informer())
 	m.watchKind(ReplicationControllers, factory.Core().V1().ReplicationControllers().Informer())
@@ -169,9 +171,9 @@ func (m *Member) Start(ctx context.Context) {
 
 	m.mu.Lock()
 	m.started = true
+	m.synced = append(m.synced, m.optional.Load)
 	m.mu.Unlock()
 	factory.Start(ctx.Done())
-	pods.Start(ctx.Done())
 
 	m.done.Add(4)
 	go func() { defer m.done.Done(); m.prober.run(ctx) }()
@@ -180,7 +182,6 @@ func (m *Member) Start(ctx context.Context) {
 		defer m.done.Done()
 		<-ctx.Done()
 		factory.Shutdown()
-		pods.Shutdown()
 	}()
 	go func() {
 		// One last wake-up when the cache is complete: the content may have
@@ -195,6 +196,29 @@ func (m *Member) Start(ctx context.Context) {
 	}()
 }
 
+// receive is the transform of the informers.
+func (m *Member) receive(obj any) (any, error) {
+	m.heard.Store(m.clock.Now().UnixNano())
+	return stripForCache(obj)
+}
+
+// Heard returns when the member last sent an object, zero if it never did: a
+// large member that is not synced yet may still be sending.
+func (m *Member) Heard() time.Time {
+	if ns := m.heard.Load(); ns != 0 {
+		return time.Unix(0, ns)
+	}
+	return time.Time{}
+}
+
+// newPodInformer leaves out pods that ended, which kube-scheduler does not see
+// either, and has no index by namespace, which nobody asks.
+func newPodInformer(c kubernetes.Interface, resync time.Duration) cache.SharedIndexInformer {
+	return coreinformers.NewFilteredPodInformer(c, metav1.NamespaceAll, resync, cache.Indexers{}, func(o *metav1.ListOptions) {
+		o.FieldSelector = "status.phase!=" + string(corev1.PodSucceeded) + ",status.phase!=" + string(corev1.PodFailed)
+	})
+}
+
 // Stop ends what Start started and waits for it. The content stays readable.
 func (m *Member) Stop() {
 	if m.cancel != nil {
@@ -203,24 +227,18 @@ func (m *Member) Stop() {
 	}
 }
 
-// startOptional watches resource claims if, and as soon as it is known that,
-// the member serves them.
+// startOptional watches the kinds of dynamic resources if, and as soon as it is
+// known that, the member serves them.
 func (m *Member) startOptional(ctx context.Context, f informers.SharedInformerFactory) {
 	t := m.clock.NewTicker(10 * DefaultProbeInterval)
 	defer t.Stop()
 	for {
 		list, err := m.client.Discovery().ServerResourcesForGroupVersion(resourcev1.SchemeGroupVersion.String())
 		if err == nil {
-			for _, r := range list.APIResources {
-				if r.Name == "resourceclaims" {
-					m.watchKind(ResourceClaims, f.Resource().V1().ResourceClaims().Informer())
-					f.Start(ctx.Done())
-					break
-				}
-			}
-			return
+			m.watchDynamicResources(ctx, f, list)
 		}
-		if apierrors.IsNotFound(err) {
+		if err == nil || apierrors.IsNotFound(err) {
+			m.optional.Store(true)
 			return
 		}
 		select {
@@ -229,6 +247,32 @@ func (m *Member) startOptional(ctx context.Context, f informers.SharedInformerFa
 		case <-t.C():
 		}
 	}
+}
+
+// watchDynamicResources returns when all that the member serves is known.
+func (m *Member) watchDynamicResources(ctx context.Context, f informers.SharedInformerFactory, served *metav1.APIResourceList) {
+	v1 := f.Resource().V1()
+	var synced []cache.InformerSynced
+	for _, r := range served.APIResources {
+		var k Kind
+		var inf cache.SharedIndexInformer
+		switch r.Name {
+		case "resourceclaims":
+			k, inf = ResourceClaims, v1.ResourceClaims().Informer()
+		case "resourceclaimtemplates":
+			k, inf = ResourceClaimTemplates, v1.ResourceClaimTemplates().Informer()
+		case "resourceslices":
+			k, inf = ResourceSlices, v1.ResourceSlices().Informer()
+		case "deviceclasses":
+			k, inf = DeviceClasses, v1.DeviceClasses().Informer()
+		default:
+			continue
+		}
+		m.watchKind(k, inf)
+		synced = append(synced, inf.HasSynced)
+	}
+	f.Start(ctx.Done())
+	cache.WaitForCacheSync(ctx.Done(), synced...)
 }
 
 // Snapshot returns what the cache holds now. If nothing changed since the last
@@ -268,7 +312,7 @@ func (m *Member) freshObjects() (*Objects, bool) {
 func (m *Member) Workload(k WorkloadKey) Counts {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.content.workloads[k]
+	return m.content.countsOfWorkload(k)
 }
 
 // Pods returns the pods of one workload as of now, terminating ones included,

@@ -42,6 +42,9 @@ const (
 	VolumeAttachments
 	PodDisruptionBudgets
 	ResourceClaims
+	ResourceClaimTemplates
+	ResourceSlices
+	DeviceClasses
 	// What a member's API server changes in a pod when it is created.
 	LimitRanges
 	RuntimeClasses
@@ -83,6 +86,12 @@ func KindOf(o Object) (Kind, bool) {
 		return PodDisruptionBudgets, true
 	case *resourcev1.ResourceClaim:
 		return ResourceClaims, true
+	case *resourcev1.ResourceClaimTemplate:
+		return ResourceClaimTemplates, true
+	case *resourcev1.ResourceSlice:
+		return ResourceSlices, true
+	case *resourcev1.DeviceClass:
+		return DeviceClasses, true
 	case *corev1.LimitRange:
 		return LimitRanges, true
 	case *nodev1.RuntimeClass:

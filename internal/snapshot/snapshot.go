@@ -23,7 +23,7 @@ type Snapshot struct {
 	nodes     []fwk.NodeInfo
 	index     map[string]int
 	objects   *Objects
-	workloads map[WorkloadKey]Counts
+	workloads countsView
 	pending   []*corev1.Pod
 }
 
@@ -82,11 +82,10 @@ func (s *Snapshot) Pending() []*corev1.Pod { return s.pending }
 
 // Workload returns the counts of the pods of one workload; they are zero if
 // there are none.
-func (s *Snapshot) Workload(k WorkloadKey) Counts { return s.workloads[k] }
+func (s *Snapshot) Workload(k WorkloadKey) Counts { return s.workloads.get(k) }
 
-// Workloads returns the counts of all workloads that have pods. The map must
-// not be changed.
-func (s *Snapshot) Workloads() map[WorkloadKey]Counts { return s.workloads }
+// Workloads returns the counts of all workloads that have pods, in a new map.
+func (s *Snapshot) Workloads() map[WorkloadKey]Counts { return s.workloads.all() }
 
 // Fork returns a private view of the snapshot that can be changed. It costs one
 // pointer for each node; NodeInfos are cloned when they change.

@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"maps"
+	"slices"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -9,7 +10,12 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/cache"
 )
+
+// Transform returns what the informers of a Member do to an object before they
+// keep it.
+func Transform() cache.TransformFunc { return stripForCache }
 
 // stripForCache is the informers' transform: it drops from an object what no
 // kube-scheduler plugin reads, so that a million pods fit in memory. It changes
@@ -17,9 +23,17 @@ import (
 func stripForCache(obj any) (any, error) {
 	switch o := obj.(type) {
 	case *corev1.Pod:
-		stripPod(o)
+		if !isStripped(o.ManagedFields) {
+			stripPod(o)
+			o.ManagedFields = stripped
+			interned.pod(o)
+		}
 	case *corev1.Node:
-		stripNode(o)
+		if !isStripped(o.ManagedFields) {
+			stripNode(o)
+			o.ManagedFields = stripped
+			interned.node(o)
+		}
 	case *corev1.Service:
 		stripMeta(&o.ObjectMeta)
 		o.Spec = corev1.ServiceSpec{Selector: o.Spec.Selector}
@@ -44,6 +58,14 @@ func stripForCache(obj any) (any, error) {
 		}
 	}
 	return obj, nil
+}
+
+// stripped marks what went through the transform: client-go does that twice with
+// what it streams as a list, and what is shared must not be written again.
+var stripped = make([]metav1.ManagedFieldsEntry, 0, 1)
+
+func isStripped(m []metav1.ManagedFieldsEntry) bool {
+	return cap(m) > 0 && &m[:1][0] == &stripped[:1][0]
 }
 
 func stripMeta(m *metav1.ObjectMeta) {
@@ -94,23 +116,44 @@ func stripPod(p *corev1.Pod) {
 	p.Spec.ReadinessGates = nil
 	p.Spec.Volumes = schedulerVolumes(p.Spec.Volumes)
 
-	var conds []corev1.PodCondition
-	for _, c := range p.Status.Conditions {
-		if c.Type == corev1.PodScheduled || c.Type == corev1.PodReady || c.Type == corev1.PodResizePending || c.Type == corev1.PodResizeInProgress {
-			conds = append(conds, c)
-		}
-	}
-	p.Status = corev1.PodStatus{
+	st := corev1.PodStatus{
 		Phase:                       p.Status.Phase,
-		Conditions:                  conds,
+		Conditions:                  podConditions(p),
 		NominatedNodeName:           p.Status.NominatedNodeName,
-		Resources:                   p.Status.Resources,
-		AllocatedResources:          p.Status.AllocatedResources,
 		ResourceClaimStatuses:       p.Status.ResourceClaimStatuses,
-		InitContainerStatuses:       resourceStatuses(p.Status.InitContainerStatuses),
-		ContainerStatuses:           resourceStatuses(p.Status.ContainerStatuses),
+		InitContainerStatuses:       resourceStatuses(p.Status.InitContainerStatuses, p.Spec.InitContainers),
+		ContainerStatuses:           resourceStatuses(p.Status.ContainerStatuses, p.Spec.Containers),
 		ExtendedResourceClaimStatus: p.Status.ExtendedResourceClaimStatus,
 	}
+	if p.Spec.Resources != nil {
+		st.Resources, st.AllocatedResources = p.Status.Resources, p.Status.AllocatedResources
+	}
+	p.Status = st
+}
+
+// readyConditions are those of most pods, and shared by them.
+var readyConditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}
+
+// podConditions keeps what is asked of the conditions: whether a pod is Ready
+// (not since when), since when it is unschedulable, and whether it is resized.
+func podConditions(p *corev1.Pod) []corev1.PodCondition {
+	var out []corev1.PodCondition
+	ready := false
+	for _, c := range p.Status.Conditions {
+		switch {
+		case c.Type == corev1.PodReady:
+			ready = c.Status == corev1.ConditionTrue
+		case c.Type == corev1.PodScheduled && c.Status != corev1.ConditionTrue, c.Type == corev1.PodResizePending, c.Type == corev1.PodResizeInProgress:
+			out = append(out, c)
+		}
+	}
+	if !ready {
+		return out
+	}
+	if out == nil {
+		return readyConditions
+	}
+	return append(out, readyConditions...)
 }
 
 // stripContainers keeps what NodeResourcesFit, NodePorts and ImageLocality read.
@@ -122,14 +165,23 @@ func stripContainers(cs []corev1.Container) {
 }
 
 // resourceStatuses keeps of container statuses what the resources of a pod that
-// is being resized in place are computed from.
-func resourceStatuses(cs []corev1.ContainerStatus) []corev1.ContainerStatus {
+// is being resized in place are computed from. Kubelet reports resources of all
+// containers; those that are as the spec says change no sum.
+func resourceStatuses(statuses []corev1.ContainerStatus, cs []corev1.Container) []corev1.ContainerStatus {
 	var out []corev1.ContainerStatus
-	for _, c := range cs {
-		if c.Resources == nil && c.AllocatedResources == nil {
+	for _, s := range statuses {
+		if s.Resources == nil {
 			continue
 		}
-		out = append(out, corev1.ContainerStatus{Name: c.Name, Resources: c.Resources, AllocatedResources: c.AllocatedResources})
+		i := slices.IndexFunc(cs, func(c corev1.Container) bool { return c.Name == s.Name })
+		if i < 0 {
+			continue
+		}
+		spec := cs[i].Resources.Requests
+		if equality.Semantic.DeepEqual(s.Resources.Requests, spec) && (s.AllocatedResources == nil || equality.Semantic.DeepEqual(s.AllocatedResources, spec)) {
+			continue
+		}
+		out = append(out, corev1.ContainerStatus{Name: s.Name, Resources: s.Resources, AllocatedResources: s.AllocatedResources})
 	}
 	return out
 }

@@ -79,8 +79,15 @@ func countsOf(p *corev1.Pod) Counts {
 // or the Deployment of its ReplicaSet. A ReplicaSet made by a Deployment is
 // named <deployment>-<pod-template-hash>, and its pods carry the hash as a
 // label; that is how the Deployment is found without reading the ReplicaSet.
-// It returns false for a pod that has no controller.
+// Pods that belong to something in between that cannot be told by its name are
+// known by the label that their workload's controller puts on them. It returns
+// false for a pod that has no controller.
 func WorkloadOf(p *corev1.Pod) (WorkloadKey, bool) {
+	for _, o := range labelledOwners {
+		if name := p.Labels[o.label]; name != "" {
+			return WorkloadKey{Namespace: p.Namespace, Kind: o.kind, Name: name}, true
+		}
+	}
 	ref := metav1.GetControllerOfNoCopy(p)
 	if ref == nil {
 		return WorkloadKey{}, false
@@ -92,4 +99,19 @@ func WorkloadOf(p *corev1.Pod) (WorkloadKey, bool) {
 		}
 	}
 	return k, true
+}
+
+// sameWorkload reports whether two states of a pod belong to the same workload:
+// a controller may adopt a pod, or release it.
+func sameWorkload(a, b *corev1.Pod) bool {
+	wa, _ := WorkloadOf(a)
+	wb, _ := WorkloadOf(b)
+	return wa == wb
+}
+
+// labelledOwners are the labels of pods whose controller is a StatefulSet or a
+// pod of their workload.
+var labelledOwners = []struct{ label, kind string }{
+	{"leaderworkerset.sigs.k8s.io/name", "LeaderWorkerSet"},
+	{"sparkoperator.k8s.io/app-name", "SparkApplication"},
 }

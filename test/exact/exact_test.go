@@ -51,7 +51,38 @@ func TestExact(t *testing.T) {
 		}
 	}
 	t.Logf("%d scenarios in %s, %d of them without a number to agree on", n, time.Since(begin), ordered)
+	testPreemption(ctx, t, p)
 	testContact(ctx, t, p)
+}
+
+// testPreemption is the one disagreement that is meant (decision 0013): where
+// kube-scheduler evicts others to place a pod, the simulation has no place.
+func testPreemption(ctx context.Context, t *testing.T, p *Plane) {
+	t.Helper()
+	cases := map[string]struct {
+		reason    string
+		class     string
+		simulated int
+		real      int
+	}{
+		"Preempts": {reason: "Room that others would have to be evicted from is not counted, though kube-scheduler makes it.", class: classHigh, simulated: 2, real: 4},
+		"Never":    {reason: "Pods that never preempt get the same from both.", class: classEqual, simulated: 2, real: 2},
+	}
+	for name, tc := range cases {
+		ran := 0
+		err := p.Run(ctx, preemption(name, tc.class), func(r Report) {
+			ran++
+			if r.Simulated != tc.simulated || r.Real != tc.real {
+				t.Errorf("\nReason: %s\nRun(%s): want %d placed by the simulation and %d by kube-scheduler, got %d and %d", tc.reason, name, tc.simulated, tc.real, r.Simulated, r.Real)
+			}
+			if disagree := tc.simulated != tc.real; disagree != (len(r.Problems) > 0) {
+				t.Errorf("\nReason: %s\nRun(%s): the problems are %q", tc.reason, name, r.Problems)
+			}
+		})
+		if err != nil || ran != 1 {
+			t.Errorf("Run(%s): ran %d batches: %v", name, ran, err)
+		}
+	}
 }
 
 // testContact stops the API server for a while.

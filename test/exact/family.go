@@ -18,8 +18,10 @@ func (d dice) apply(f Family, b *Batch) {
 		d.resources(spec)
 	case Extended:
 		d.extended(spec)
-	case Init:
-		d.init(spec)
+	case Init, Sidecars:
+		d.init(spec, f)
+	case Overhead:
+		spec.RuntimeClassName = ptr.To(classVMs)
 	case Taints:
 		spec.Tolerations = append(spec.Tolerations, d.toleration())
 	case Cordoned:
@@ -44,7 +46,9 @@ func (d dice) apply(f Family, b *Batch) {
 		}
 	case Gates:
 		spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: "example.org/wait"}}
-	case Volumes:
+	case Profiles:
+		spec.SchedulerName = d.of(profilePacked, profileSpread)
+	case Volumes, Attach:
 		d.claim(b)
 	}
 }
@@ -90,18 +94,18 @@ func (d dice) extended(spec *corev1.PodSpec) {
 	maps.Copy(r.Limits, list(string(gpu), fmt.Sprint(d.between(1, 2))))
 }
 
-func (d dice) init(spec *corev1.PodSpec) {
-	for i := range d.between(1, 3) {
-		c := corev1.Container{Name: fmt.Sprintf("i%d", i), Image: "example.org/init:1", Resources: corev1.ResourceRequirements{
+func (d dice) init(spec *corev1.PodSpec, f Family) {
+	for range d.between(1, 3) {
+		c := corev1.Container{Name: fmt.Sprintf("i%d", len(spec.InitContainers)), Image: "example.org/init:1", Resources: corev1.ResourceRequirements{
 			Requests: list("cpu", d.millis(50, 1500), "memory", d.mebibytes(32, 1500)),
 		}}
-		if d.one(2) {
+		if f == Sidecars {
 			c.RestartPolicy = ptr.To(corev1.ContainerRestartPolicyAlways)
+			c.Resources.Requests = list("cpu", d.millis(10, 400), "memory", d.mebibytes(16, 400))
 		}
-		spec.InitContainers = append(spec.InitContainers, c)
-	}
-	if d.one(3) {
-		spec.RuntimeClassName = ptr.To(classVMs)
+		// Where both families meet, what starts before a sidecar and what starts
+		// after it count differently.
+		spec.InitContainers = slices.Insert(spec.InitContainers, d.IntN(len(spec.InitContainers)+1), c)
 	}
 }
 

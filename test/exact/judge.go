@@ -21,7 +21,7 @@ import (
 // read returns a snapshot of what the API server says, without a cache between.
 func (p *Plane) read(ctx context.Context) (*snapshot.Snapshot, error) {
 	all := metav1.ListOptions{}
-	core, storage := p.client.CoreV1(), p.client.StorageV1()
+	core, storage, devices := p.client.CoreV1(), p.client.StorageV1(), p.client.ResourceV1()
 	nodes, err := core.Nodes().List(ctx, all)
 	if err != nil {
 		return nil, fmt.Errorf("cannot list nodes: %w", err)
@@ -39,6 +39,15 @@ func (p *Plane) read(ctx context.Context) (*snapshot.Snapshot, error) {
 		func() (runtime.Object, error) { return core.PersistentVolumeClaims(metav1.NamespaceAll).List(ctx, all) },
 		func() (runtime.Object, error) { return storage.StorageClasses().List(ctx, all) },
 		func() (runtime.Object, error) { return storage.CSINodes().List(ctx, all) },
+		func() (runtime.Object, error) {
+			return p.client.AppsV1().ReplicaSets(metav1.NamespaceAll).List(ctx, all)
+		},
+		func() (runtime.Object, error) { return devices.ResourceClaims(metav1.NamespaceAll).List(ctx, all) },
+		func() (runtime.Object, error) {
+			return devices.ResourceClaimTemplates(metav1.NamespaceAll).List(ctx, all)
+		},
+		func() (runtime.Object, error) { return devices.ResourceSlices().List(ctx, all) },
+		func() (runtime.Object, error) { return devices.DeviceClasses().List(ctx, all) },
 		func() (runtime.Object, error) { return p.client.NodeV1().RuntimeClasses().List(ctx, all) },
 		func() (runtime.Object, error) { return p.client.SchedulingV1().PriorityClasses().List(ctx, all) },
 	} {
@@ -110,10 +119,13 @@ func view(s *snapshot.Snapshot) map[string][]string {
 		out["node "+n.Node().Name] = append(lines, pods...)
 	}
 	for _, o := range s.Pending() {
-		out["pending"] = append(out["pending"], o.Namespace+"/"+o.Name)
+		out["pending"] = append(out["pending"], o.Namespace+"/"+o.Name+" "+o.Status.NominatedNodeName)
 	}
 	slices.Sort(out["pending"])
-	for _, k := range []snapshot.Kind{snapshot.Namespaces, snapshot.LimitRanges, snapshot.StorageClasses, snapshot.RuntimeClasses, snapshot.PriorityClasses, snapshot.CSINodes} {
+	for _, k := range []snapshot.Kind{
+		snapshot.Namespaces, snapshot.LimitRanges, snapshot.StorageClasses, snapshot.RuntimeClasses, snapshot.PriorityClasses, snapshot.CSINodes,
+		snapshot.ReplicaSets, snapshot.ResourceClaimTemplates, snapshot.ResourceSlices, snapshot.DeviceClasses,
+	} {
 		for _, o := range s.Objects().Set(k).Items() {
 			key := fmt.Sprintf("kind %d", k)
 			out[key] = append(out[key], o.GetNamespace()+"/"+o.GetName())
@@ -131,6 +143,7 @@ func view(s *snapshot.Snapshot) map[string][]string {
 		}
 		out["volumes"] = append(out["volumes"], fmt.Sprintf("%s %s %s", v.Name, claim, v.Status.Phase))
 	}
+	out["devices"] = allocated(s)
 	for k, n := range s.Workloads() {
 		out[fmt.Sprintf("workload %v", k)] = []string{fmt.Sprintf("%+v", n)}
 	}
@@ -205,6 +218,9 @@ func (p *Plane) again(ctx context.Context, r *Report, after *snapshot.Snapshot, 
 	f := after.Fork()
 	if err := f.RemovePod(pod.Spec.NodeName, pod); err != nil {
 		return fmt.Errorf("cannot take away pod %s: %w", pod.Name, err)
+	}
+	if err := release(f, pod); err != nil {
+		return fmt.Errorf("cannot release the devices of pod %s: %w", pod.Name, err)
 	}
 	// With a node name, the simulation allows no other node.
 	res, err := p.simulator.Place(ctx, f, pod, 1)

@@ -38,6 +38,9 @@ const (
 	namespaceLimited = "limited"
 
 	classNever = "never"
+	classEqual = "equal"
+	classTop   = "top"
+	classHigh  = "high"
 	classLow   = "low"
 	classVMs   = "vms"
 	classZonal = "zonal"
@@ -47,11 +50,21 @@ const (
 	claimSingle = "single"
 
 	schedulerName = "exact-kube-scheduler"
+
+	profilePacked = "packed"
+	profileSpread = "spread"
+	// profileSpreadKey is over what a profile spreads pods that do not say.
+	profileSpreadKey = rackLabel
 )
 
-// The controllers that pods with volumes need. No other runs: nothing but the
+var namespaces = []string{namespaceWork, namespaceOther, namespaceLimited}
+
+// priorities are the classes of pods. All but the high one never preempt.
+var priorities = map[string]int32{classLow: -10, classNever: 1000, classHigh: 2000, classEqual: 2000, classTop: 3000}
+
+// The controllers that pods with volumes and devices need. No other runs: nothing but the
 // scheduler and the scenarios changes nodes and pods.
-const controllers = "persistentvolume-binder-controller,ephemeral-volume-controller"
+const controllers = "persistentvolume-binder-controller,ephemeral-volume-controller,resourceclaim-controller"
 
 // schedulerConfig looks at all nodes, as the simulation does, and tries again
 // soon.
@@ -63,6 +76,27 @@ enableProfiling: false
 percentageOfNodesToScore: 100
 podInitialBackoffSeconds: 1
 podMaxBackoffSeconds: 1
+profiles:
+- schedulerName: default-scheduler
+- schedulerName: packed
+  plugins:
+    multiPoint:
+      disabled: [{name: TaintToleration}, {name: NodePorts}]
+  pluginConfig:
+  - name: NodeResourcesFit
+    args:
+      scoringStrategy: {type: MostAllocated, resources: [{name: cpu, weight: 3}, {name: memory, weight: 1}]}
+- schedulerName: spread
+  pluginConfig:
+  - name: NodeAffinity
+    args:
+      addedAffinity:
+        requiredDuringSchedulingIgnoredDuringExecution:
+          nodeSelectorTerms: [{matchExpressions: [{key: disk, operator: In, values: [ssd]}]}]
+  - name: PodTopologySpread
+    args:
+      defaultingType: List
+      defaultConstraints: [{maxSkew: 2, topologyKey: rack, whenUnsatisfiable: DoNotSchedule}]
 `
 
 // A Plane is a real control plane with a kube-scheduler, and the simulation
@@ -123,7 +157,11 @@ func (p *Plane) start(ctx context.Context, dir string, bins *binaries.Set) error
 	if err := p.startScheduler(ctx, bins); err != nil {
 		return err
 	}
-	if p.simulator, err = simulation.New(); err != nil {
+	scheduling, err := simulation.ParseConfiguration(p.configuration())
+	if err != nil {
+		return fmt.Errorf("cannot use configuration of kube-scheduler: %w", err)
+	}
+	if p.simulator, err = simulation.New(simulation.WithConfiguration(scheduling)); err != nil {
 		return fmt.Errorf("cannot make simulator: %w", err)
 	}
 	if p.member, err = snapshot.NewMember("exact", p.control.RESTConfig()); err != nil {
@@ -135,13 +173,18 @@ func (p *Plane) start(ctx context.Context, dir string, bins *binaries.Set) error
 	})
 }
 
+// configuration is that of kube-scheduler and of the simulation.
+func (p *Plane) configuration() []byte {
+	return fmt.Appendf(nil, schedulerConfig, p.control.KubeconfigPath())
+}
+
 func (p *Plane) startScheduler(ctx context.Context, bins *binaries.Set) error {
 	var err error
 	if p.port, err = ports.Reserve(); err != nil {
 		return fmt.Errorf("cannot reserve port of kube-scheduler: %w", err)
 	}
 	path := p.control.File("exact-scheduler.yaml")
-	if err := os.WriteFile(path, fmt.Appendf(nil, schedulerConfig, p.control.KubeconfigPath()), 0o600); err != nil {
+	if err := os.WriteFile(path, p.configuration(), 0o600); err != nil {
 		return fmt.Errorf("cannot write configuration of kube-scheduler: %w", err)
 	}
 	_, err = p.procs.Start(ctx, process.Spec{
@@ -197,10 +240,16 @@ func (p *Plane) furnish(ctx context.Context) error {
 		}}},
 	}, metav1.CreateOptions{})
 	errs = append(errs, err)
-	for name, value := range map[string]int32{classNever: 1000, classLow: -10} {
-		_, err := p.client.SchedulingV1().PriorityClasses().Create(ctx, &schedulingv1.PriorityClass{
-			ObjectMeta: metav1.ObjectMeta{Name: name}, Value: value, PreemptionPolicy: ptr.To(corev1.PreemptNever),
-		}, metav1.CreateOptions{})
+	for name, value := range priorities {
+		c := &schedulingv1.PriorityClass{ObjectMeta: metav1.ObjectMeta{Name: name}, Value: value, PreemptionPolicy: ptr.To(corev1.PreemptNever)}
+		if name == classHigh {
+			c.PreemptionPolicy = nil
+		}
+		_, err := p.client.SchedulingV1().PriorityClasses().Create(ctx, c, metav1.CreateOptions{})
+		errs = append(errs, err)
+	}
+	for _, c := range deviceClasses() {
+		_, err := p.client.ResourceV1().DeviceClasses().Create(ctx, c, metav1.CreateOptions{})
 		errs = append(errs, err)
 	}
 	_, err = p.client.NodeV1().RuntimeClasses().Create(ctx, &nodev1.RuntimeClass{

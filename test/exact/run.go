@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	kerrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -22,9 +23,9 @@ const (
 
 	settleTimeout = 60 * time.Second
 	watchTimeout  = 20 * time.Second
-	// volumesQuiet is how long nothing may happen to pods with volumes, which
-	// are tried again when their claims and volumes come.
-	volumesQuiet = 1500 * time.Millisecond
+	// lateQuiet is how long nothing may happen to pods that are tried again when
+	// what they wait for comes.
+	lateQuiet = 1500 * time.Millisecond
 
 	writers = 8
 )
@@ -99,6 +100,10 @@ func (p *Plane) populate(ctx context.Context, w *World) error {
 			return err
 		})
 	}
+	for i := range w.Batches {
+		g.Go(func() error { return p.own(gctx, &w.Batches[i]) })
+	}
+	g.Go(func() error { return p.createDevices(gctx, w) })
 	if err := g.Wait(); err != nil {
 		return fmt.Errorf("cannot create what is in it: %w", err)
 	}
@@ -111,7 +116,27 @@ func (p *Plane) populate(ctx context.Context, w *World) error {
 			return err
 		}
 	}
-	return p.fence(ctx, fmt.Sprintf("w%d-%s", w.Seed, fence))
+	if err := p.fence(ctx, fmt.Sprintf("w%d-%s", w.Seed, fence)); err != nil {
+		return err
+	}
+	return p.preempt(ctx, w)
+}
+
+// own creates the ReplicaSet that owns the pods of a batch, for their default
+// spreading. No controller looks at it.
+func (p *Plane) own(ctx context.Context, b *Batch) error {
+	only := map[string]string{batchLabel: b.Name}
+	_, err := p.client.AppsV1().ReplicaSets(b.Namespace).Create(ctx, &appsv1.ReplicaSet{
+		ObjectMeta: metav1.ObjectMeta{Name: b.Name},
+		Spec: appsv1.ReplicaSetSpec{
+			Replicas: ptr.To(int32(0)), Selector: &metav1.LabelSelector{MatchLabels: only},
+			Template: corev1.PodTemplateSpec{
+				ObjectMeta: metav1.ObjectMeta{Labels: only},
+				Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "example.org/web:1"}}},
+			},
+		},
+	}, metav1.CreateOptions{})
+	return err
 }
 
 // change changes nodes before a batch comes.
@@ -215,6 +240,13 @@ func (p *Plane) batch(ctx context.Context, w *World, b *Batch) (*Report, error) 
 	}
 	r.Simulated = want.Placed
 	r.same(want, got)
+	n, err := p.simulator.Count(ctx, before.Fork(), pod, b.Replicas)
+	if err != nil {
+		return nil, fmt.Errorf("cannot count batch %s: %w", b.Name, err)
+	}
+	if n != want.Placed {
+		r.problem("the simulation counts %d, and places %d", n, want.Placed)
+	}
 
 	if ok, err := p.create(ctx, b, owner); !ok || err != nil {
 		return nil, err
@@ -259,7 +291,7 @@ func (p *Plane) create(ctx context.Context, b *Batch, owner metav1.OwnerReferenc
 
 // settle waits until kube-scheduler said of every pod of a batch where it goes,
 // or that it goes nowhere. Since the pods are alike and only take room from
-// each other, it does not change its mind, except about volumes.
+// each other, it does not change its mind, except where they wait for something.
 func (p *Plane) settle(ctx context.Context, b *Batch) error {
 	k := snapshot.WorkloadKey{Namespace: b.Namespace, Kind: "ReplicaSet", Name: b.Name}
 	var last snapshot.Counts
@@ -270,7 +302,7 @@ func (p *Plane) settle(ctx context.Context, b *Batch) error {
 			last, since = n, time.Now()
 		}
 		decided := n.Scheduled+n.Unschedulable+n.Gated == b.Replicas
-		return decided && (!b.Has(Volumes) || n.Scheduled == b.Replicas || time.Since(since) > volumesQuiet), nil
+		return decided && (!b.late() || n.Scheduled == b.Replicas || time.Since(since) > lateQuiet), nil
 	})
 }
 
@@ -294,20 +326,24 @@ func atOnce() *metav1.DeleteOptions {
 func (p *Plane) clear(ctx context.Context) error {
 	core, all := p.client.CoreV1(), metav1.ListOptions{}
 	var errs []error
-	for _, ns := range []string{namespaceWork, namespaceOther, namespaceLimited, metav1.NamespaceDefault} {
+	for _, ns := range append([]string{metav1.NamespaceDefault}, namespaces...) {
 		errs = append(errs, core.Pods(ns).DeleteCollection(ctx, *atOnce(), all))
+	}
+	for _, ns := range namespaces {
+		errs = append(errs, p.client.AppsV1().ReplicaSets(ns).DeleteCollection(ctx, *atOnce(), all))
 	}
 	errs = append(errs, core.Nodes().DeleteCollection(ctx, *atOnce(), all))
 	claims, err := core.PersistentVolumeClaims(metav1.NamespaceAll).List(ctx, all)
 	errs = append(errs, err)
 	if err == nil && len(claims.Items) > 0 {
-		for _, ns := range []string{namespaceWork, namespaceOther, namespaceLimited} {
+		for _, ns := range namespaces {
 			errs = append(errs, core.PersistentVolumeClaims(ns).DeleteCollection(ctx, *atOnce(), all))
 		}
 	}
 	errs = append(errs,
 		core.PersistentVolumes().DeleteCollection(ctx, *atOnce(), all),
-		p.client.StorageV1().CSINodes().DeleteCollection(ctx, *atOnce(), all))
+		p.client.StorageV1().CSINodes().DeleteCollection(ctx, *atOnce(), all),
+		p.clearDevices(ctx))
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("cannot clear the cluster: %w", err)
 	}

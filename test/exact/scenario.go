@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	resourcev1 "k8s.io/api/resource/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -20,7 +21,9 @@ type Family string
 const (
 	Resources    Family = "resources"
 	Extended     Family = "extended resources"
-	Init         Family = "init, sidecar, overhead"
+	Init         Family = "init containers"
+	Sidecars     Family = "sidecars"
+	Overhead     Family = "overhead of a runtime class"
 	Taints       Family = "taints"
 	Cordoned     Family = "cordoned nodes"
 	NodeAffinity Family = "node affinity"
@@ -30,18 +33,29 @@ const (
 	SoftSpread   Family = "topology spread, soft"
 	HostPorts    Family = "host ports"
 	Priority     Family = "priority"
+	Nominated    Family = "nominated pods"
+	Profiles     Family = "scheduler profiles"
 	LimitRange   Family = "limit range"
 	Gates        Family = "scheduling gates"
-	Volumes      Family = "volumes"
+	Volumes      Family = "volumes by zone"
+	Attach       Family = "attach limits"
+	OwnDevices   Family = "devices of each pod"
+	SharedDevice Family = "devices that pods share"
 )
 
-// Families in the order of reports. All but the gates and volumes are mixed
-// with each other in most scenarios.
-var Families = []Family{Resources, Extended, Init, Taints, Cordoned, NodeAffinity, Anti, Affinity, Spread, SoftSpread, HostPorts, Priority, LimitRange, Gates, Volumes}
+// Families in the order of reports. All but the gates, and those that need a
+// world of their own, are mixed with each other in most scenarios.
+var Families = []Family{
+	Resources, Extended, Init, Sidecars, Overhead, Taints, Cordoned, NodeAffinity, Anti, Affinity, Spread, SoftSpread, HostPorts,
+	Priority, Nominated, Profiles, LimitRange, Gates, Volumes, Attach, OwnDevices, SharedDevice,
+}
 
 // first are the families that scenarios start from, each as often as it is
 // here.
-var first = []Family{Resources, Extended, Init, Taints, Cordoned, NodeAffinity, Anti, Anti, Affinity, Affinity, Spread, Spread, Spread, SoftSpread, HostPorts, Priority, LimitRange}
+var first = []Family{
+	Resources, Extended, Init, Sidecars, Overhead, Taints, Cordoned, NodeAffinity, Anti, Anti, Affinity, Affinity, Spread, Spread, Spread, SoftSpread,
+	HostPorts, Priority, Profiles, LimitRange,
+}
 
 // BatchesPerWorld is the number of scenarios that share a world: each finds
 // there what those before it left.
@@ -68,7 +82,11 @@ type World struct {
 	Volumes  []*corev1.PersistentVolume
 	Claims   []*corev1.PersistentVolumeClaim
 	CSINodes []*storagev1.CSINode
-	Batches  []Batch
+	Slices   []*resourcev1.ResourceSlice
+	// Preemptors come after all else, and evict Pods. Those that are promised no
+	// node go again before the batches come.
+	Preemptors []*corev1.Pod
+	Batches    []Batch
 }
 
 // A Batch is a number of identical pods.
@@ -78,6 +96,9 @@ type Batch struct {
 	Namespace string
 	Template  corev1.PodTemplateSpec
 	Replicas  int
+	// What the pods take their devices from.
+	ClaimTemplate *resourcev1.ResourceClaimTemplate
+	Claim         *resourcev1.ResourceClaim
 	// Ordered is true if the number of pods that find a place can depend on
 	// which of several equally good nodes an earlier one took.
 	Ordered bool
@@ -96,6 +117,12 @@ type Change struct {
 // Has reports whether the batch is of a family.
 func (b *Batch) Has(f Family) bool { return slices.Contains(b.Families, f) }
 
+// late reports whether pods of the batch wait for claims that controllers make
+// or bind, or for others to be evicted.
+func (b *Batch) late() bool {
+	return b.Template.Spec.PriorityClassName == classHigh || b.Has(Volumes) || b.Has(Attach) || b.Has(OwnDevices) || b.Has(SharedDevice)
+}
+
 // dice are what worlds are made with.
 type dice struct{ *rand.Rand }
 
@@ -105,12 +132,18 @@ func (d dice) between(lo, hi int) int      { return lo + d.IntN(hi-lo+1) }
 func (d dice) millis(lo, hi int) string    { return fmt.Sprintf("%dm", d.between(lo, hi)) }
 func (d dice) mebibytes(lo, hi int) string { return fmt.Sprintf("%dMi", d.between(lo, hi)) }
 
-// NewWorld returns the world of a seed. In one of eight there are volumes.
+// special are the families that need a world of their own, in the order in which
+// seeds have them.
+var special = map[uint64][]Family{3: {OwnDevices, SharedDevice}, 5: {Nominated}, 7: {Volumes}, 11: {OwnDevices}, 13: {Nominated}, 15: {Attach}}
+
+// NewWorld returns the world of a seed. In six of sixteen there is what a special
+// family is about.
 func NewWorld(seed uint64) *World {
 	d := dice{rand.New(rand.NewPCG(seed, 42))}
 	w := &World{Seed: seed}
+	about := special[seed%16]
 	// Where pods of low priority are, batches do not preempt.
-	low := d.one(2)
+	low := d.one(2) || slices.Contains(about, Nominated)
 	for i := range d.between(3, 12) {
 		w.Nodes = append(w.Nodes, d.node(fmt.Sprintf("w%d-n%02d", seed, i)))
 	}
@@ -125,29 +158,39 @@ func NewWorld(seed uint64) *World {
 		}
 		w.Pods = append(w.Pods, p)
 	}
-	volumes := seed%8 == 7
-	if volumes {
-		d.volumes(w)
+	for _, f := range about {
+		switch f {
+		case Volumes, Attach:
+			d.volumes(w, f)
+		case OwnDevices:
+			d.devices(w)
+		case Nominated:
+			d.nominated(w)
+		}
 	}
 	for i := range BatchesPerWorld {
 		f := first[d.IntN(len(first))]
 		if d.one(40) {
 			f = Gates
 		}
-		fs := []Family{f}
-		if volumes {
-			fs = []Family{Volumes}
+		if len(about) > 0 {
+			f = about[d.IntN(len(about))]
 		}
+		fs := []Family{f}
 		for range d.IntN(4) {
 			fs = append(fs, first[d.IntN(len(first))])
 		}
-		if low {
+		if low && f != Nominated {
 			fs = append(fs, Priority)
 		}
 		slices.Sort(fs)
 		b := d.batch(slices.Compact(fs))
 		b.Name = fmt.Sprintf("w%d-b%d", seed, i)
-		if i > 0 && !volumes && d.one(2) {
+		if f == Nominated {
+			b.Template.Spec.PriorityClassName = d.of(classNever, classEqual, classTop)
+		}
+		d.claims(&b)
+		if i > 0 && len(about) == 0 && d.one(2) {
 			b.Changes = d.changes(w)
 		}
 		w.Batches = append(w.Batches, b)
@@ -198,21 +241,26 @@ func (d dice) changes(w *World) []Change {
 	return out
 }
 
-// volumes gives a world zonal volumes, of which two are claimed already, and nodes a limit of how many they can
-// attach.
-func (d dice) volumes(w *World) {
+// volumes gives a world volumes, of which two are claimed already. They are in
+// zones, or nodes have a low limit of how many they can attach.
+func (d dice) volumes(w *World, f Family) {
+	limit := 50
+	if f == Attach {
+		limit = 4
+	}
 	volume := func(name string, mode corev1.PersistentVolumeAccessMode) *corev1.PersistentVolume {
-		return &corev1.PersistentVolume{
+		v := &corev1.PersistentVolume{
 			ObjectMeta: metav1.ObjectMeta{Name: name},
 			Spec: corev1.PersistentVolumeSpec{
 				Capacity: list("storage", "1Gi"), AccessModes: []corev1.PersistentVolumeAccessMode{mode},
 				PersistentVolumeReclaimPolicy: corev1.PersistentVolumeReclaimRetain, StorageClassName: classZonal,
 				PersistentVolumeSource: corev1.PersistentVolumeSource{CSI: &corev1.CSIPersistentVolumeSource{Driver: driver, VolumeHandle: name}},
-				NodeAffinity: &corev1.VolumeNodeAffinity{Required: &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{{
-					MatchExpressions: []corev1.NodeSelectorRequirement{{Key: corev1.LabelTopologyZone, Operator: corev1.NodeSelectorOpIn, Values: []string{fmt.Sprintf("z%d", d.IntN(3))}}},
-				}}}},
 			},
 		}
+		if f == Volumes {
+			v.Spec.NodeAffinity = &corev1.VolumeNodeAffinity{Required: inZone(fmt.Sprintf("z%d", d.IntN(3)))}
+		}
+		return v
 	}
 	for i := range d.between(2, 14) {
 		w.Volumes = append(w.Volumes, volume(fmt.Sprintf("w%d-v%02d", w.Seed, i), corev1.ReadWriteOnce))
@@ -236,7 +284,7 @@ func (d dice) volumes(w *World) {
 	for _, n := range w.Nodes {
 		w.CSINodes = append(w.CSINodes, &storagev1.CSINode{
 			ObjectMeta: metav1.ObjectMeta{Name: n.Name},
-			Spec:       storagev1.CSINodeSpec{Drivers: []storagev1.CSINodeDriver{{Name: driver, NodeID: n.Name, Allocatable: &storagev1.VolumeNodeResources{Count: ptr.To(int32(d.between(1, 4)))}}}},
+			Spec:       storagev1.CSINodeSpec{Drivers: []storagev1.CSINodeDriver{{Name: driver, NodeID: n.Name, Allocatable: &storagev1.VolumeNodeResources{Count: ptr.To(int32(d.between(1, limit)))}}}},
 		})
 	}
 }
@@ -268,44 +316,58 @@ func (d dice) batch(fs []Family) Batch {
 // nodes together. With two keys, or when the first pod decides where all others
 // must follow, it matters where a pod went.
 func ordered(b *Batch) bool {
-	matches := func(s *metav1.LabelSelector) bool {
-		sel, err := metav1.LabelSelectorAsSelector(s)
-		return err == nil && sel.Matches(labels.Set(b.Template.Labels))
-	}
-	coupled := map[string]bool{}
-	for _, c := range b.Template.Spec.TopologySpreadConstraints {
-		if c.WhenUnsatisfiable == corev1.DoNotSchedule && matches(c.LabelSelector) {
-			coupled[c.TopologyKey] = true
-		}
-	}
-	if ownsVolumes(b) {
-		coupled[corev1.LabelTopologyZone] = true
-	}
-	a := b.Template.Spec.Affinity
-	if a == nil {
-		return len(coupled) > 1
-	}
-	if a.PodAntiAffinity != nil {
-		for _, t := range a.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution {
-			// One pod a node is only a smaller node.
-			if matches(t.LabelSelector) && t.TopologyKey != corev1.LabelHostname {
-				coupled[t.TopologyKey] = true
-			}
-		}
-	}
-	if a.PodAffinity != nil {
+	if a := b.Template.Spec.Affinity; a != nil && a.PodAffinity != nil {
 		for _, t := range a.PodAffinity.RequiredDuringSchedulingIgnoredDuringExecution {
-			if matches(t.LabelSelector) {
+			if b.selects(t.LabelSelector) {
 				return true
 			}
 		}
 	}
-	return len(coupled) > 1
+	return len(coupled(b)) > 1
+}
+
+// selects reports whether a selector matches the pods of the batch.
+func (b *Batch) selects(s *metav1.LabelSelector) bool {
+	sel, err := metav1.LabelSelectorAsSelector(s)
+	return err == nil && sel.Matches(labels.Set(b.Template.Labels))
+}
+
+// coupled returns the topology keys that tie the pods of a batch to each other.
+func coupled(b *Batch) map[string]bool {
+	out := map[string]bool{}
+	spec := &b.Template.Spec
+	for _, c := range spec.TopologySpreadConstraints {
+		if c.WhenUnsatisfiable == corev1.DoNotSchedule && b.selects(c.LabelSelector) {
+			out[c.TopologyKey] = true
+		}
+	}
+	if spec.SchedulerName == profileSpread && len(spec.TopologySpreadConstraints) == 0 {
+		out[profileSpreadKey] = true
+	}
+	if ownsVolumes(b) {
+		out[corev1.LabelTopologyZone] = true
+	}
+	if a := spec.Affinity; a != nil && a.PodAntiAffinity != nil {
+		for _, t := range a.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution {
+			// One pod a node is only a smaller node.
+			if b.selects(t.LabelSelector) && t.TopologyKey != corev1.LabelHostname {
+				out[t.TopologyKey] = true
+			}
+		}
+	}
+	return out
 }
 
 // ownsVolumes reports whether every pod of the batch takes a volume for itself.
 func ownsVolumes(b *Batch) bool {
 	return slices.ContainsFunc(b.Template.Spec.Volumes, func(v corev1.Volume) bool { return v.Ephemeral != nil })
+}
+
+// inZone selects the nodes of a zone.
+func inZone(zone string) *corev1.NodeSelector {
+	return &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{{
+		MatchExpressions: []corev1.NodeSelectorRequirement{{Key: corev1.LabelTopologyZone, Operator: corev1.NodeSelectorOpIn, Values: []string{zone}}},
+	}}}
 }
 
 // list returns a resource list of names and quantities in turn.
