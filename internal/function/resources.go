@@ -69,6 +69,7 @@ func (t tenant) capacityPlan(c *platformv1alpha1.RegionPool, offerings []fleetv1
 			HourlyCost: c.Spec.Limits.HourlyCost,
 		},
 		ScaleDown: c.Spec.ScaleDown,
+		Outage:    c.Spec.Outage,
 		Offerings: append(offerings, l.offerings...),
 		Weights:   weights(c.Spec.Weights),
 		Overflow:  cmp.Or(c.Spec.Overflow, fleetv1alpha1.OverflowAlways),
@@ -129,6 +130,8 @@ func (t tenant) selfBuiltMember(s platformv1alpha1.SelfBuiltCluster) *federation
 				KubeconfigSecretRef: &ref,
 				Pool:                t.pool,
 				Tier:                federationv1alpha1.TierSelfBuilt,
+
+				SchedulerConfiguration: s.SchedulerConfiguration,
 				// When the whole claim goes there is nowhere to move to: what
 				// runs at home stays.
 				OnLeave: federationv1alpha1.LeaveRetain,

@@ -338,6 +338,11 @@ spec:
 			change: `spec: {scaleDown: {clusterIdle: soon}}`,
 			want:   []string{"spec.scaleDown.clusterIdle", "clusterIdle must be a duration of 0 or more, such as 10m"},
 		},
+		"ReplaceTooSoon": {
+			reason: "A blink is no outage.",
+			change: `spec: {outage: {replaceAfter: 30s}}`,
+			want:   []string{"spec.outage.replaceAfter", "replaceAfter must be a duration of 1m or more, such as 10m"},
+		},
 		"DrainTimeoutNegative": {
 			reason: "Nor is a time-out.",
 			change: `spec: {elastic: [{drainTimeout: -5m}]}`,

@@ -98,6 +98,15 @@ type MemberParameters struct {
 	// +optional
 	Taints []corev1.Taint `json:"taints,omitempty"`
 
+	// SchedulerConfiguration is what the member's kube-scheduler is started
+	// with, if that is not its default: a KubeSchedulerConfiguration of
+	// kubescheduler.config.k8s.io/v1 as YAML. Fleet simulates the profiles it
+	// has; extenders and plugins that kube-scheduler does not bring along cannot
+	// be simulated, and nothing more is placed on a member that has them.
+	// +kubebuilder:validation:MaxLength=65536
+	// +optional
+	SchedulerConfiguration string `json:"schedulerConfiguration,omitempty"`
+
 	// OnLeave says what happens to the replicas when the Member is deleted. A
 	// Member with Retain waits for all members of its pool with Drain, so that
 	// their replicas have somewhere to go.

@@ -51,8 +51,9 @@ type PlacementPolicyParameters struct {
 	// Workloads of the pool, by label.
 	Workloads metav1.LabelSelector `json:"workloads"`
 
-	// Kinds of workloads whose replicas are divided.
-	// +kubebuilder:default={{apiVersion: "apps/v1", kind: "Deployment"}, {apiVersion: "apps/v1", kind: "StatefulSet"}}
+	// Kinds of workloads that have replicas. Kinds that Karmada's API does not
+	// serve do no harm.
+	// +kubebuilder:default={{apiVersion: "apps/v1", kind: "Deployment"}, {apiVersion: "apps/v1", kind: "StatefulSet"}, {apiVersion: "apps/v1", kind: "ReplicaSet"}, {apiVersion: "batch/v1", kind: "Job"}, {apiVersion: "apps.kruise.io/v1alpha1", kind: "CloneSet"}, {apiVersion: "leaderworkerset.x-k8s.io/v1", kind: "LeaderWorkerSet"}, {apiVersion: "batch.volcano.sh/v1alpha1", kind: "Job"}, {apiVersion: "ray.io/v1", kind: "RayCluster"}, {apiVersion: "ray.io/v1", kind: "RayJob"}, {apiVersion: "sparkoperator.k8s.io/v1beta2", kind: "SparkApplication"}, {apiVersion: "flink.apache.org/v1beta1", kind: "FlinkDeployment"}, {apiVersion: "kubeflow.org/v1", kind: "PyTorchJob"}, {apiVersion: "kubeflow.org/v1", kind: "TFJob"}, {apiVersion: "kubeflow.org/v2beta1", kind: "MPIJob"}}
 	// +kubebuilder:validation:MinItems=1
 	Kinds []KindSelector `json:"kinds,omitempty"`
 

@@ -26,6 +26,11 @@ const (
 	// moves its replicas away, make before break, and places nothing new.
 	TaintDraining = "federation.regionpool.io/draining"
 
+	// AnnotationSchedulerConfiguration of a Karmada Cluster is the
+	// KubeSchedulerConfiguration of its kube-scheduler, as YAML. Without it the
+	// cluster is taken to have kube-scheduler's defaults.
+	AnnotationSchedulerConfiguration = "fleet.regionpool.io/scheduler-configuration"
+
 	// TaintReleasing is put on a node (as a cordon with a reason) that is about
 	// to be given back to the cloud.
 	TaintReleasing = "regionpool.io/releasing"
@@ -163,6 +168,18 @@ type ScaleDown struct {
 	ClusterIdle metav1.Duration `json:"clusterIdle,omitempty"`
 }
 
+// Outage says what becomes of replicas in a member that does not answer.
+type Outage struct {
+	// ReplaceAfter is how long a member must have been silent before its
+	// replicas are replaced elsewhere; without it they never are. They stay
+	// assigned to it, and when it answers again as many are cut as are too many,
+	// the dearest first. Replicas with an identity, such as those of a
+	// StatefulSet, and Jobs are not replaced: nobody knows that they do not run.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1m')",message="replaceAfter must be a duration of 1m or more, such as 10m"
+	ReplaceAfter *metav1.Duration `json:"replaceAfter,omitempty"`
+}
+
 // CapacityPlanSpec is what the host plane writes: what can be rented, at what
 // price, within which limits.
 type CapacityPlanSpec struct {
@@ -184,6 +201,10 @@ type CapacityPlanSpec struct {
 	// ScaleDown delays.
 	// +optional
 	ScaleDown ScaleDown `json:"scaleDown,omitempty"`
+
+	// Outage of a member.
+	// +optional
+	Outage *Outage `json:"outage,omitempty"`
 
 	// Weights by which offerings are compared.
 	// +optional

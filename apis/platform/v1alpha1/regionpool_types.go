@@ -40,6 +40,13 @@ type SelfBuiltCluster struct {
 
 	// KubeconfigSecretRef gives access to the cluster.
 	KubeconfigSecretRef federationv1alpha1.SecretKeyReference `json:"kubeconfigSecretRef"`
+
+	// SchedulerConfiguration is what the cluster's kube-scheduler is started
+	// with, if that is not its default: a KubeSchedulerConfiguration of
+	// kubescheduler.config.k8s.io/v1 as YAML, without extenders.
+	// +kubebuilder:validation:MaxLength=65536
+	// +optional
+	SchedulerConfiguration string `json:"schedulerConfiguration,omitempty"`
 }
 
 // An ElasticNodePool is one offering of an elastic cluster.
@@ -383,6 +390,10 @@ type RegionPoolSpec struct {
 	// +optional
 	// +kubebuilder:default={}
 	ScaleDown fleetv1alpha1.ScaleDown `json:"scaleDown,omitempty"`
+
+	// Outage says what becomes of replicas in a cluster that does not answer.
+	// +optional
+	Outage *fleetv1alpha1.Outage `json:"outage,omitempty"`
 
 	// Weights by which offerings are compared.
 	// +optional

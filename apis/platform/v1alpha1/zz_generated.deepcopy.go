@@ -406,6 +406,11 @@ func (in *RegionPoolSpec) DeepCopyInto(out *RegionPoolSpec) {
 	in.Workloads.DeepCopyInto(&out.Workloads)
 	in.Limits.DeepCopyInto(&out.Limits)
 	out.ScaleDown = in.ScaleDown
+	if in.Outage != nil {
+		in, out := &in.Outage, &out.Outage
+		*out = new(fleetv1alpha1.Outage)
+		(*in).DeepCopyInto(*out)
+	}
 	in.Weights.DeepCopyInto(&out.Weights)
 }
 

@@ -39,6 +39,8 @@ const taintRetaining = "federation.regionpool.io/retaining"
 type applied struct {
 	Labels []string       `json:"labels,omitempty"`
 	Taints []corev1.Taint `json:"taints,omitempty"`
+	// SchedulerConfiguration says that the annotation of that name is ours.
+	SchedulerConfiguration bool `json:"schedulerConfiguration,omitempty"`
 }
 
 func secretName(id string) string { return "member-" + id }
@@ -101,6 +103,16 @@ func merge(cl *clusterv1alpha1.Cluster, mg *v1alpha1.Member) error {
 			continue
 		}
 		cl.Spec.Taints[i].Value = t.Value
+	}
+
+	is.SchedulerConfiguration = p.SchedulerConfiguration != ""
+	if is.SchedulerConfiguration {
+		if err := checkScheduling(p.SchedulerConfiguration); err != nil {
+			return err
+		}
+		xpmeta.AddAnnotations(cl, map[string]string{fleetv1alpha1.AnnotationSchedulerConfiguration: p.SchedulerConfiguration})
+	} else if was.SchedulerConfiguration {
+		xpmeta.RemoveAnnotations(cl, fleetv1alpha1.AnnotationSchedulerConfiguration)
 	}
 
 	cl.Spec.Provider = p.Provider
