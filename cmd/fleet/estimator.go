@@ -31,7 +31,7 @@ func (e *estimatorFlags) add(app *kingpin.Application) {
 	app.Flag("estimator-service-namespace", "Namespace of these Services: karmada-scheduler's --scheduler-estimator-service-namespace.").Default(estimator.DefaultNamespace).StringVar(&e.namespace)
 	app.Flag("estimator-service-prefix", "Prefix of their names: karmada-scheduler's --scheduler-estimator-service-prefix.").Default(estimator.DefaultPrefix).StringVar(&e.prefix)
 	app.Flag("estimator-service-port", "Their port: karmada-scheduler's --scheduler-estimator-port.").Default(fmt.Sprint(estimator.DefaultPort)).Int32Var(&e.port)
-	app.Flag("estimator-all-clusters", "Make such a Service for clusters outside of pools as well. Of them fleet answers that it does not know, which keeps karmada-scheduler from ignoring the answers about the others.").BoolVar(&e.all)
+	app.Flag("estimator-all-clusters", "Watch clusters outside of pools as well, and make such a Service for them. Without an estimator for each of its clusters karmada-scheduler ignores all estimates for a workload.").BoolVar(&e.all)
 }
 
 // setup adds the estimator to a manager, if it is on.
@@ -41,7 +41,7 @@ func (e *estimatorFlags) setup(mgr ctrl.Manager, fleet *controller.Fleet) error 
 	}
 	log := mgr.GetLogger().WithName("estimator")
 	s := estimator.New(estimator.Options{
-		Members: fleet.Members(), Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Cache: mgr.GetCache(),
+		Members: fleet.Members(), Held: fleet.Held, Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Cache: mgr.GetCache(),
 		Address: e.address, CertDir: e.certDir, Budget: e.budget, Log: log,
 	})
 	if err := mgr.Add(s); err != nil {

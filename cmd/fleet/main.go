@@ -4,9 +4,15 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/alecthomas/kingpin/v2"
@@ -40,6 +46,7 @@ type flags struct {
 	metricsAddress string
 	healthAddress  string
 	leaderElection bool
+	pools          []string
 	debug          bool
 	scheduler      scheduler.Settings
 	planner        planner.Settings
@@ -50,9 +57,10 @@ func parse(args []string) (flags, error) {
 	f := flags{scheduler: scheduler.DefaultSettings, planner: planner.DefaultSettings}
 	app := kingpin.New(filepath.Base(args[0]), "Places the workloads of region pools and plans the capacity they need.").DefaultEnvars()
 	app.Flag("kubeconfig", "Path to a kubeconfig of the Karmada API. Without it the in-cluster configuration is used.").Envar("KUBECONFIG").StringVar(&f.kubeconfig)
-	app.Flag("metrics-bind-address", "Address of metrics and of /debug/decisions; 0 turns them off.").Default(":8080").StringVar(&f.metricsAddress)
+	app.Flag("metrics-bind-address", "Address of metrics, of /debug/decisions, and of /explain and /whatif, which answer the same machine only; 0 turns them off.").Default(":8080").StringVar(&f.metricsAddress)
 	app.Flag("health-probe-bind-address", "Address of the health probes; 0 turns them off.").Default(":8081").StringVar(&f.healthAddress)
 	app.Flag("leader-election", "Let one of several fleets decide.").BoolVar(&f.leaderElection)
+	app.Flag("pool", "Serve only this pool, by the name of its CapacityPlan; repeat it for more. Without it all pools are served. Pools that share members need the same fleet.").StringsVar(&f.pools)
 	app.Flag("debug", "Log more.").Short('d').BoolVar(&f.debug)
 	app.Flag("stuck-after", "How long a pod must be unschedulable before its replica is placed anew.").Default(f.scheduler.StuckAfter.String()).DurationVar(&f.scheduler.StuckAfter)
 	app.Flag("move-timeout", "How long substitutes may take to become Ready before a move is undone.").Default(f.scheduler.MoveTimeout.String()).DurationVar(&f.scheduler.MoveTimeout)
@@ -61,9 +69,22 @@ func parse(args []string) (flags, error) {
 	app.Flag("offering-avoid", "For how long an offering that did not deliver is not ordered.").Default(f.planner.Avoid.String()).DurationVar(&f.planner.Avoid)
 	app.Flag("outage-grace", "How long a self-built member must be silent before capacity is ordered for replicas that could run there.").Default(f.scheduler.OutageGrace.String()).DurationVar(&f.scheduler.OutageGrace)
 	app.Flag("shortage-avoid", "For how long an offering that its cloud could not deliver is not ordered. It doubles each time.").Default(f.planner.Shortage.String()).DurationVar(&f.planner.Shortage)
+	w := &f.scheduler.Weights
+	app.Flag("weight-unplaced", "What a replica without a place costs when placements of waiting workloads are compared.").Default(strconv.FormatInt(w.Unplaced, 10)).Int64Var(&w.Unplaced)
+	app.Flag("weight-moving", "The same for a running replica that has to leave its member, and has no substitute.").Default(strconv.FormatInt(w.Moving, 10)).Int64Var(&w.Moving)
+	app.Flag("weight-cloud", "The same for each core, and each tier away from the first.").Default(strconv.FormatInt(w.Cloud, 10)).Int64Var(&w.Cloud)
+	app.Flag("weight-spread", "The same for each replica in the fullest member of a workload that spreads over zones or regions.").Default(strconv.FormatInt(w.Spread, 10)).Int64Var(&w.Spread)
+	app.Flag("weight-hole", "The same for each node with free devices that gets replicas that need none.").Default(strconv.FormatInt(w.Hole, 10)).Int64Var(&w.Hole)
+	app.Flag("joint-time", "How long a better placement of all waiting workloads is looked for than one by one; 0 for as long as it takes.").Default(f.scheduler.JointTime.String()).DurationVar(&f.scheduler.JointTime)
+	app.Flag("joint-steps", "How many placements are tried at most; 0 for none.").Default(strconv.Itoa(f.scheduler.JointSteps)).IntVar(&f.scheduler.JointSteps)
 	f.estimator.add(app)
-	_, err := app.Parse(args[1:])
-	return f, err
+	if _, err := app.Parse(args[1:]); err != nil {
+		return f, err
+	}
+	if len(f.pools) > 0 && f.estimator.address != "" {
+		return f, errors.New("a fleet of some pools cannot serve estimates: it would take away the Services of the members of others")
+	}
+	return f, f.scheduler.Weights.Validate()
 }
 
 func main() {
@@ -96,6 +117,18 @@ func config(path string) (*rest.Config, error) {
 		return nil, fmt.Errorf("cannot load the kubeconfig: %w", err)
 	}
 	return cfg, nil
+}
+
+// leaseName is where the fleets that serve the same pools elect their leader: a
+// fleet of other pools needs one of its own.
+func leaseName(pools []string) string {
+	const name = "regionpool-fleet"
+	if len(pools) == 0 {
+		return name
+	}
+	pools = slices.Compact(slices.Sorted(slices.Values(pools)))
+	sum := sha256.Sum256([]byte(strings.Join(pools, "/")))
+	return name + "-" + hex.EncodeToString(sum[:5])
 }
 
 func run(ctx context.Context, f flags) error {
@@ -135,7 +168,7 @@ func run(ctx context.Context, f flags) error {
 		Metrics:                       metricsserver.Options{BindAddress: f.metricsAddress},
 		HealthProbeBindAddress:        f.healthAddress,
 		LeaderElection:                f.leaderElection,
-		LeaderElectionID:              "regionpool-fleet",
+		LeaderElectionID:              leaseName(f.pools),
 		LeaderElectionNamespace:       "karmada-system",
 		LeaderElectionReleaseOnCancel: true,
 		GracefulShutdownTimeout:       ptr.To(10 * time.Second),
@@ -148,6 +181,8 @@ func run(ctx context.Context, f flags) error {
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Cache: mgr.GetCache(),
 		Events: mgr.GetEventRecorder("regionpool-fleet"), Log: mgr.GetLogger().WithName("fleet"),
 		Decisions: decisions, Scheduler: f.scheduler, Planner: f.planner,
+		Pools:       f.pools,
+		AllClusters: f.estimator.address != "" && f.estimator.all,
 	})
 	if err != nil {
 		return err
@@ -161,6 +196,11 @@ func run(ctx context.Context, f flags) error {
 	if f.metricsAddress != "0" {
 		if err := mgr.AddMetricsServerExtraHandler("/debug/decisions", decisions); err != nil {
 			return fmt.Errorf("cannot serve decisions: %w", err)
+		}
+		for path, h := range fleet.Questions() {
+			if err := mgr.AddMetricsServerExtraHandler(path, h); err != nil {
+				return fmt.Errorf("cannot serve %s: %w", path, err)
+			}
 		}
 	}
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {

@@ -88,12 +88,15 @@ func (b binding) reported() map[string]scheduler.Reported {
 			} `json:"conditions"`
 		}
 		if json.Unmarshal(s.Status.Raw, &st) != nil {
-			continue
+			st.ReadyReplicas, st.Succeeded, st.Conditions = 0, 0, nil
 		}
 		r := scheduler.Reported{Ready: st.ReadyReplicas, Succeeded: st.Succeeded}
 		for _, c := range st.Conditions {
 			ended := c.Type == string(batchv1.JobComplete) || c.Type == string(batchv1.JobFailed)
 			r.Finished = r.Finished || ended && c.Status == string(corev1.ConditionTrue) && b.spec.Resource.Kind == "Job"
+		}
+		if b.gang(nil) {
+			b.reportedGang(&r, &s)
 		}
 		out[s.ClusterName] = r
 	}
@@ -155,13 +158,19 @@ func (b binding) model(t *template, clusters []*cluster) scheduler.Binding {
 		Refused:  b.refused(clusters),
 		Reported: b.reported(),
 		State:    b.state(),
-		Held:     b.spec.SchedulingSuspended(),
+		// Of what could not be read yet it is not known either whether it has
+		// replicas, or goes to every member.
+		Held:     b.spec.SchedulingSuspended() || t.pods == nil && !t.retryAt.IsZero() && !b.spec.IsWorkload() && !b.gang(t),
 		Problem:  t.problem,
 		Template: t.pods,
+		Together: t.together,
 	}
 	out.Divided = b.spec.IsWorkload() || t.divided
+	if b.gang(t) {
+		out.Divided, out.Gang, out.Movable, out.Replicas = true, true, false, 1
+	}
 	for _, c := range b.spec.Clusters {
-		out.Assigned[c.Name] += c.Replicas
+		out.Assigned[c.Name] += b.share(t, c)
 	}
 	last := b.status.LastScheduledTime
 	if last != nil {

@@ -2,6 +2,7 @@ package controller
 
 import (
 	workv1alpha2 "github.com/karmada-io/karmada/pkg/apis/work/v1alpha2"
+	"github.com/samber/lo"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"regionpool.io/provider-regionpool/internal/fleet/scheduler"
@@ -11,6 +12,16 @@ import (
 // Members returns the live caches of the clusters that a pool uses. Unlike the
 // rest of a Fleet it may be used while rounds are made.
 func (f *Fleet) Members() *snapshot.Registry { return f.members.registry }
+
+// Held returns what the last round found that reservations hold in a member. It
+// may be used while rounds are made, too.
+func (f *Fleet) Held(member string) []scheduler.HeldRoom {
+	held := f.held.Load()
+	if held == nil {
+		return nil
+	}
+	return lo.Filter(*held, func(h scheduler.HeldRoom, _ int) bool { return h.Member == member })
+}
 
 // TemplateOf returns what the replicas of a workload are made from, or nil if it
 // has no pod template where most kinds have it. An error says that the template

@@ -6,6 +6,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -22,12 +23,22 @@ import (
 	fleetv1alpha1 "regionpool.io/provider-regionpool/apis/fleet/v1alpha1"
 	"regionpool.io/provider-regionpool/internal/fleet/planner"
 	"regionpool.io/provider-regionpool/internal/fleet/scheduler"
+	"regionpool.io/provider-regionpool/internal/fleet/whatif"
 	"regionpool.io/provider-regionpool/internal/simulation"
 )
 
 const (
-	// coalesce is how long changes are gathered before a round.
+	// coalesce is how long changes are gathered before a round at least, and
+	// breath how long at most. In between it is as long as the last round took to
+	// decide: while bindings come by the hundred, rounds that follow each other at once
+	// would decide about a few each, and take the processor from Karmada, which
+	// makes them.
 	coalesce = 15 * time.Millisecond
+	breath   = 500 * time.Millisecond
+	// parallel is how many requests about bindings and workloads are under way at
+	// most. An API server that is busy answers each of them late, so that fewer
+	// would leave fleet waiting.
+	parallel = 64
 	// slow is how long the fleet goes without a round at most.
 	slow = 30 * time.Second
 	// retryAfter is how soon a round follows one that failed in part.
@@ -57,6 +68,12 @@ type Options struct {
 	Decisions *Decisions
 	Scheduler scheduler.Settings
 	Planner   planner.Settings
+	// AllClusters are watched, also those that no pool uses, so that there are
+	// estimates for them.
+	AllClusters bool
+	// Pools that this fleet serves, by name; none for all. Those that share
+	// members belong to one fleet: two would promise the same room.
+	Pools []string
 }
 
 // A Fleet is the loop that places workloads and plans capacity. It implements
@@ -82,6 +99,12 @@ type Fleet struct {
 	// baselines of reservations, by their UID and the binding, also those that
 	// could not be written yet.
 	baselines map[types.UID]map[string]int32
+	// took is how long the last round took to decide.
+	took time.Duration
+	// held is what reservations hold.
+	held atomic.Pointer[[]scheduler.HeldRoom]
+	// seen is what the last round saw, for questions.
+	seen atomic.Pointer[whatif.World]
 	// policySights has for what the policies of workloads were found right.
 	policySights map[string]policySight
 }
@@ -103,7 +126,7 @@ func New(o Options) (*Fleet, error) {
 	}
 	return &Fleet{
 		Options:       o,
-		members:       newMembers(o.Connect, o.Clock, o.Log),
+		members:       newMembers(o.Connect, o.Clock, o.Log, o.Events),
 		templates:     newTemplates(o.Live, o.Clock),
 		steerer:       newSteerer(o.Clock, o.Log),
 		bindings:      newOverlay(),
@@ -180,6 +203,7 @@ func (f *Fleet) Start(ctx context.Context) error {
 func (f *Fleet) run(ctx context.Context) {
 	timer := f.Clock.NewTimer(slow)
 	defer timer.Stop()
+	var ended time.Time
 	for {
 		select {
 		case <-ctx.Done():
@@ -188,7 +212,7 @@ func (f *Fleet) run(ctx context.Context) {
 			select {
 			case <-ctx.Done():
 				return
-			case <-f.Clock.After(coalesce):
+			case <-f.Clock.After(pause(f.took, f.Clock.Since(ended))):
 			}
 			// What came while we waited is in this round.
 			select {
@@ -203,6 +227,7 @@ func (f *Fleet) run(ctx context.Context) {
 		default:
 		}
 		wait, err := f.Round(ctx, seen)
+		ended = f.Clock.Now()
 		if err != nil && ctx.Err() == nil {
 			f.Log.Error(err, "Round failed")
 			wait = min(wait, retryAfter)
@@ -215,6 +240,12 @@ func (f *Fleet) run(ctx context.Context) {
 		}
 		timer.Reset(wait)
 	}
+}
+
+// pause is how long to wait before a round, if the last one took so long to decide
+// and ended so long ago.
+func pause(took, ago time.Duration) time.Duration {
+	return max(coalesce, min(took, breath)-ago)
 }
 
 // Round makes one round and writes its decisions. It returns how long nothing
@@ -230,11 +261,14 @@ func (f *Fleet) Round(ctx context.Context, seen time.Time) (time.Duration, error
 		return retryAfter, fmt.Errorf("cannot place workloads: %w", err)
 	}
 	v.out = out
+	f.held.Store(&out.HeldRooms)
 	made, err := f.plan(ctx, v, seen)
 	if err != nil {
 		return retryAfter, err
 	}
-	roundSeconds.Observe(f.Clock.Since(began).Seconds())
+	f.seen.Store(v.world())
+	f.took = f.Clock.Since(began)
+	roundSeconds.Observe(f.took.Seconds())
 
 	next := out.Next
 	for _, p := range made {

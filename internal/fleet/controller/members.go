@@ -12,17 +12,21 @@ import (
 	karmadautil "github.com/karmada-io/karmada/pkg/util"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	fleetv1alpha1 "regionpool.io/provider-regionpool/apis/fleet/v1alpha1"
 	"regionpool.io/provider-regionpool/internal/simulation"
 	"regionpool.io/provider-regionpool/internal/snapshot"
 )
 
 const (
-	// syncPatience is how long a member that answers may take to show all it
-	// has before decisions are made without it.
+	// syncPatience is how long a member that answers may send nothing before it
+	// has shown all it has, until decisions are made without it, and syncLimit
+	// how long it may take in all: a large fleet reads millions of pods.
 	syncPatience = 30 * time.Second
+	syncLimit    = 10 * time.Minute
 	// credentialsCheck is how often the credentials of a member that does not
 	// answer are read again.
 	credentialsCheck = 10 * time.Second
@@ -57,7 +61,9 @@ type members struct {
 	connect  ConnectFn
 	clock    clock.WithTicker
 	log      logr.Logger
-	byName   map[string]*liveMember
+	// events may be nil.
+	events events.EventRecorder
+	byName map[string]*liveMember
 	// failed has when a member could not be watched.
 	failed map[string]time.Time
 }
@@ -65,6 +71,10 @@ type members struct {
 type liveMember struct {
 	*snapshot.Member
 	simulator *simulation.Scheduler
+	// configuration of its kube-scheduler that the simulator was asked for, and
+	// why it cannot be simulated, if so.
+	configuration string
+	misconfigured string
 	// uid and generation of the Karmada Cluster, and a digest of its
 	// credentials, that the member was made for.
 	uid        string
@@ -74,8 +84,8 @@ type liveMember struct {
 	checked    time.Time
 }
 
-func newMembers(fn ConnectFn, c clock.WithTicker, l logr.Logger) *members {
-	return &members{registry: snapshot.NewRegistry(), connect: fn, clock: c, log: l, byName: map[string]*liveMember{}, failed: map[string]time.Time{}}
+func newMembers(fn ConnectFn, c clock.WithTicker, l logr.Logger, e events.EventRecorder) *members {
+	return &members{registry: snapshot.NewRegistry(), connect: fn, clock: c, log: l, events: e, byName: map[string]*liveMember{}, failed: map[string]time.Time{}}
 }
 
 // ensure makes the members exactly those of the supplied clusters.
@@ -95,6 +105,9 @@ func (m *members) ensure(ctx context.Context, wanted map[string]*cluster) {
 			continue
 		}
 		have := m.byName[name]
+		if have != nil {
+			m.reconfigure(have, c)
+		}
 		fresh := have != nil && have.uid == string(c.UID) && have.generation == c.Generation
 		if fresh && (have.Contact().Reachable || m.clock.Since(have.checked) < credentialsCheck) {
 			continue
@@ -151,9 +164,32 @@ func (m *members) start(ctx context.Context, c *cluster, cfg *rest.Config, diges
 	}
 	now := m.clock.Now()
 	m.byName[c.Name] = &liveMember{Member: sm, simulator: sim, uid: string(c.UID), generation: c.Generation, digest: digest, started: now, checked: now}
+	m.reconfigure(m.byName[c.Name], c)
 	sm.Start(ctx)
 	m.log.Info("Watching member", "member", c.Name)
 	return nil
+}
+
+// reconfigure makes the simulator of a member that of its kube-scheduler's
+// configuration. If there cannot be one, the member keeps the one it has, with
+// which nothing is placed.
+func (m *members) reconfigure(have *liveMember, c *cluster) {
+	raw := c.Annotations[fleetv1alpha1.AnnotationSchedulerConfiguration]
+	if raw == have.configuration {
+		return
+	}
+	have.configuration, have.misconfigured = raw, ""
+	sim, err := simulation.NewFromYAML(raw)
+	if err != nil {
+		have.misconfigured = fmt.Sprintf("its scheduler configuration (annotation %s) cannot be simulated: %v", fleetv1alpha1.AnnotationSchedulerConfiguration, err)
+		m.log.Info("Cannot simulate the scheduler configuration of member", "member", c.Name, "reason", err.Error())
+		if m.events != nil {
+			m.events.Eventf(&c.Cluster, nil, corev1.EventTypeWarning, "SchedulerConfiguration", "Simulate", "%s", clip(err.Error()))
+		}
+		return
+	}
+	have.simulator.Close()
+	have.simulator = sim
 }
 
 func (m *members) stop(name string) {
@@ -191,7 +227,8 @@ func (m *members) settled(c *cluster) bool {
 		return true
 	}
 	contact := have.Contact()
-	return !contact.Since.IsZero() && !contact.Reachable || m.clock.Since(have.started) > syncPatience
+	return !contact.Since.IsZero() && !contact.Reachable || m.clock.Since(have.started) > syncLimit ||
+		m.clock.Since(have.started) > syncPatience && m.clock.Since(have.Heard()) > syncPatience
 }
 
 // digest tells configurations apart without keeping what is in them.

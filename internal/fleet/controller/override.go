@@ -95,7 +95,7 @@ func fitsVirtual(t *scheduler.Template, vs []scheduler.Virtual) bool {
 			}
 		}
 	}
-	need := requests(t)
+	need := t.Requests()
 	return slices.ContainsFunc(vs, func(v scheduler.Virtual) bool {
 		for name, q := range need {
 			largest, ok := v.Largest[name]
@@ -235,6 +235,9 @@ func (f *Fleet) readPolicies(ctx context.Context) (map[string]*policyv1alpha1.Ov
 	out := make(map[string]*policyv1alpha1.OverridePolicy, len(list.Items))
 	for i := range list.Items {
 		p := &list.Items[i]
+		if !f.serves(p.Labels[fleetv1alpha1.LabelPool]) {
+			continue
+		}
 		key := p.Namespace + "/" + p.Name
 		out[key] = p
 		if latest := f.policies.latest(key, p); latest != nil {

@@ -60,6 +60,7 @@ func (f *Fleet) plan(ctx context.Context, v *view, seen time.Time) ([]plannedCap
 		for _, r := range p.reservations {
 			in.Reservations = append(in.Reservations, r.planned(v))
 		}
+		v.planned = append(v.planned, in)
 		made, err := planner.Make(ctx, in)
 		if err != nil {
 			return nil, fmt.Errorf("cannot plan the capacity of %s: %w", p.plan.Name, err)

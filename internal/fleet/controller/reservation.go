@@ -11,7 +11,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/component-helpers/resource"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	fleetv1alpha1 "regionpool.io/provider-regionpool/apis/fleet/v1alpha1"
@@ -46,6 +45,9 @@ func (f *Fleet) readReservations(ctx context.Context, v *view) error {
 	keep := map[string]bool{}
 	for i := range list.Items {
 		r := &list.Items[i]
+		if !f.serves(r.Spec.Pool) {
+			continue
+		}
 		keep[r.Name] = true
 		v.reservations = append(v.reservations, &reservation{CapacityReservation: f.reservations.latest(r.Name, r).(*fleetv1alpha1.CapacityReservation)})
 	}
@@ -183,12 +185,12 @@ func (r *reservation) holds(plan *fleetv1alpha1.CapacityPlan, ts []*template, us
 		}
 		return out
 	}
-	one := requests(r.template)
+	one := r.template.Requests()
 	r.wanted = planner.HoldReplicas(r.Spec.Amount, one, plan.Spec.Offerings)
 	h := scheduler.Hold{Reservation: r.Name, Template: r.template, Count: r.wanted, Prefer: r.Spec.Prefer}
 	for i, b := range r.targets {
 		h.Bindings = append(h.Bindings, b.id())
-		each := max(1, int64(planner.HoldReplicas(fleetv1alpha1.Amount{Resources: requests(ts[i].pods)}, one, nil)))
+		each := max(1, int64(planner.HoldReplicas(fleetv1alpha1.Amount{Resources: ts[i].pods.Requests()}, one, nil)))
 		if ts[i].pods == r.template {
 			each = 1
 		}
@@ -198,10 +200,6 @@ func (r *reservation) holds(plan *fleetv1alpha1.CapacityPlan, ts []*template, us
 		r.used += int32(take)
 	}
 	return append(out, h)
-}
-
-func requests(t *scheduler.Template) corev1.ResourceList {
-	return resource.PodRequests(&corev1.Pod{Spec: t.Spec.Spec}, resource.PodResourcesOptions{})
 }
 
 // names of the targets, as namespace/name.

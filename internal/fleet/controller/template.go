@@ -27,6 +27,8 @@ type template struct {
 	version string
 	pods    *scheduler.Template
 	divided bool
+	// gang workloads are one replica; together ones start all at once.
+	gang, together bool
 	// templated workloads have their pod template where all have it: an
 	// override finds it.
 	templated bool
@@ -67,7 +69,7 @@ func newTemplates(r client.Reader, c clock.PassiveClock) *templates {
 // others.
 func (t *templates) load(ctx context.Context, bs []binding) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(16)
+	g.SetLimit(parallel)
 	keep := map[string]bool{}
 	for _, b := range bs {
 		id := b.id()
@@ -141,15 +143,23 @@ func (t *templates) read(ctx context.Context, spec *workv1alpha2.ResourceBinding
 	if err != nil {
 		return &template{problem: err.Error(), labels: u.GetLabels()}, nil
 	}
-	templated := tpl != nil
-	if tpl == nil && spec.ReplicaRequirements != nil {
+	how, err := shapeOf(u, spec, tpl)
+	if err != nil {
+		return &template{problem: err.Error(), labels: u.GetLabels()}, nil
+	}
+	templated := tpl != nil && tpl == how.pods
+	if tpl = how.pods; tpl == nil && spec.ReplicaRequirements != nil {
 		// A kind without a pod template: what Karmada's interpreter says its
 		// replicas need is all that is known.
-		tpl = &scheduler.Template{Namespace: ref.Namespace, Spec: required(spec.ReplicaRequirements)}
+		tpl = TemplateFor(ref.Namespace, spec.ReplicaRequirements)
 	}
-	out := &template{pods: tpl, divided: tpl != nil && hasReplicas(u), templated: templated, labels: u.GetLabels()}
-	if tpl == nil && spec.IsWorkload() {
+	out := &template{pods: tpl, divided: how.gang || tpl != nil && hasReplicas(u), gang: how.gang, together: how.together, templated: templated, labels: u.GetLabels()}
+	kind, grouped := groupKinds[groupKindOf(&ref)]
+	if tpl == nil && (spec.IsWorkload() || grouped) {
 		out.problem = fmt.Sprintf("%s %s/%s has no pod template that fleet understands", ref.Kind, ref.Namespace, ref.Name)
+	}
+	if out.problem != "" && grouped && kind.parts == nil {
+		out.problem += "; does Karmada have the feature gate MultiplePodTemplatesScheduling?"
 	}
 	return out, nil
 }
@@ -168,18 +178,10 @@ func hasReplicas(u *unstructured.Unstructured) bool {
 // decode finds the pod template where all workload kinds of Kubernetes, and
 // most others, have it. It returns nil if there is none.
 func decode(u *unstructured.Unstructured) (*scheduler.Template, error) {
-	raw, ok, _ := unstructured.NestedMap(u.Object, "spec", "template")
-	if !ok {
-		return nil, nil
+	out, err := podTemplate(u, object(u.Object, "spec", "template"))
+	if out == nil || err != nil {
+		return nil, err
 	}
-	out := &scheduler.Template{Namespace: u.GetNamespace()}
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(raw, &out.Spec); err != nil {
-		return nil, fmt.Errorf("cannot read the pod template of %s %s/%s: %w", u.GetKind(), u.GetNamespace(), u.GetName(), err)
-	}
-	if len(out.Spec.Spec.Containers) == 0 {
-		return nil, nil
-	}
-	out.Options = []simulation.PodOption{simulation.OwnedBy(u.GetAPIVersion(), u.GetKind(), u.GetName())}
 	claims, ok, _ := unstructured.NestedSlice(u.Object, "spec", "volumeClaimTemplates")
 	if !ok {
 		return out, nil
@@ -191,6 +193,19 @@ func decode(u *unstructured.Unstructured) (*scheduler.Template, error) {
 		return nil, fmt.Errorf("cannot read the claim templates of %s %s/%s: %w", u.GetKind(), u.GetNamespace(), u.GetName(), err)
 	}
 	out.Options = append(out.Options, simulation.WithClaimTemplates(list.Items...))
+	return out, nil
+}
+
+// podTemplate reads a pod template of a workload. It returns nil if there is none.
+func podTemplate(u *unstructured.Unstructured, raw map[string]any) (*scheduler.Template, error) {
+	out := &scheduler.Template{Namespace: u.GetNamespace()}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(raw, &out.Spec); err != nil {
+		return nil, fmt.Errorf("cannot read the pod template of %s %s/%s: %w", u.GetKind(), u.GetNamespace(), u.GetName(), err)
+	}
+	if len(out.Spec.Spec.Containers) == 0 {
+		return nil, nil
+	}
+	out.Options = []simulation.PodOption{simulation.OwnedBy(u.GetAPIVersion(), u.GetKind(), u.GetName())}
 	return out, nil
 }
 

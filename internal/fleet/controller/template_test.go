@@ -128,7 +128,7 @@ func TestMembersThatCannotBeWatched(t *testing.T) {
 	m := newMembers(func(context.Context, *clusterv1alpha1.Cluster) (*rest.Config, error) {
 		tries++
 		return nil, errors.New("boom")
-	}, clk, logr.Discard())
+	}, clk, logr.Discard(), nil)
 	wanted := map[string]*cluster{"idc-a": {Cluster: *karmadaCluster("idc-a"), exists: true}}
 	for range 3 {
 		m.ensure(t.Context(), wanted)

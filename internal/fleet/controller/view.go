@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	fleetv1alpha1 "regionpool.io/provider-regionpool/apis/fleet/v1alpha1"
+	"regionpool.io/provider-regionpool/internal/fleet/planner"
 	"regionpool.io/provider-regionpool/internal/fleet/scheduler"
 	"regionpool.io/provider-regionpool/internal/snapshot"
 )
@@ -38,6 +39,8 @@ type view struct {
 	tolerates map[string]map[string]bool
 	input     scheduler.Input
 	out       scheduler.Output
+	// planned are the inputs of the plans.
+	planned []planner.Input
 	// unsettled says that pools were left out because it is not known yet what
 	// their members have.
 	unsettled bool
@@ -94,7 +97,7 @@ func (f *Fleet) view(ctx context.Context) (*view, error) {
 			}
 			of = append(of, b)
 			for _, c := range b.spec.Clusters {
-				assigned[c.Name] += c.Replicas
+				assigned[c.Name] += b.share(f.templates.get(b.id()), c)
 			}
 		}
 		pool, cs, ok := f.pool(v, p, assigned)
@@ -142,6 +145,9 @@ func (f *Fleet) readPlans(ctx context.Context, v *view) error {
 	keep := map[string]bool{}
 	for i := range list.Items {
 		p := &list.Items[i]
+		if !f.serves(p.Name) {
+			continue
+		}
 		keep[p.Name] = true
 		v.known[p.Name] = true
 		v.plans = append(v.plans, &poolPlan{plan: f.plans.latest(p.Name, p).(*fleetv1alpha1.CapacityPlan)})
@@ -166,6 +172,9 @@ func (f *Fleet) readBindings(ctx context.Context, v *view) ([]binding, error) {
 			}
 			return
 		}
+		if !f.serves(b.pool()) {
+			return
+		}
 		keep[b.id()] = true
 		out = append(out, bindingOf(f.bindings.latest(b.id(), o)))
 	}
@@ -187,7 +196,7 @@ func (f *Fleet) readBindings(ctx context.Context, v *view) ([]binding, error) {
 	return out, nil
 }
 
-// readClusters reads the clusters that a plan names or a binding is in.
+// readClusters reads the clusters that a plan names or a binding is in, or all.
 func (f *Fleet) readClusters(ctx context.Context, v *view, bs []binding) error {
 	list := &clusterv1alpha1.ClusterList{}
 	if err := f.Client.List(ctx, list); err != nil {
@@ -216,6 +225,11 @@ func (f *Fleet) readClusters(ctx context.Context, v *view, bs []binding) error {
 			use(c.Name, b.pool())
 		}
 	}
+	if f.AllClusters {
+		for name := range byName {
+			use(name, "")
+		}
+	}
 	return nil
 }
 
@@ -226,6 +240,9 @@ func (f *Fleet) pool(v *view, of *poolPlan, assigned map[string]int32) (schedule
 	out := scheduler.Pool{
 		Name: p.Name, StabilizationWindow: p.Spec.ScaleDown.StabilizationWindow.Duration, HeadroomPercent: p.Spec.ScaleDown.HeadroomPercent,
 		Virtual: virtuals(p),
+	}
+	if o := p.Spec.Outage; o != nil && o.ReplaceAfter != nil {
+		out.ReplaceAfter = o.ReplaceAfter.Duration
 	}
 	var clusters []*cluster
 	last := int32(0)
@@ -310,6 +327,8 @@ func (f *Fleet) observe(m *scheduler.Member, c *cluster, assigned int32) {
 		m.State, m.Reason = scheduler.Frozen, "it is not known yet what it has"
 	case c.draining():
 		m.State, m.Reason = scheduler.Draining, "it is leaving"
+	case live.misconfigured != "":
+		m.State, m.Reason = scheduler.Frozen, live.misconfigured
 	default:
 		m.State = scheduler.Serving
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -42,7 +43,7 @@ func (f *Fleet) write(ctx context.Context, v *view, made []plannedCapacity, seen
 		models[v.input.Bindings[i].ID] = &v.input.Bindings[i]
 	}
 	var g errgroup.Group
-	g.SetLimit(16)
+	g.SetLimit(parallel)
 	for _, p := range made {
 		mu.Lock()
 		last, ok := f.statusWritten[p.plan.Name]
@@ -85,6 +86,7 @@ func (f *Fleet) write(ctx context.Context, v *view, made []plannedCapacity, seen
 // writeBinding writes a decision about a binding: the assignment, then the
 // status that says so.
 func (f *Fleet) writeBinding(ctx context.Context, b binding, model *scheduler.Binding, d *scheduler.Decision, mu *sync.Mutex) error {
+	d.Changed = d.Changed || model.Gang && !slices.Equal(b.clusters(model, d.Targets), b.spec.Clusters)
 	now, err := f.assign(ctx, b, model, d)
 	if err != nil {
 		return f.refused(err, "cannot assign replicas of "+d.Binding)
@@ -138,10 +140,7 @@ func (f *Fleet) assign(ctx context.Context, b binding, model *scheduler.Binding,
 	withAnnotation(out.Object, karmadautil.PolicyPlacementAnnotation, string(placement))
 	withAnnotation(out.Object, AnnotationPlacement, state)
 	if d.Changed {
-		out.spec.Clusters = nil
-		for _, t := range d.Targets {
-			out.spec.Clusters = append(out.spec.Clusters, workv1alpha2.TargetCluster{Name: t.Member, Replicas: t.Replicas})
-		}
+		out.spec.Clusters = b.clusters(model, d.Targets)
 	}
 	patch := client.MergeFromWithOptions(b.Object, client.MergeFromWithOptimisticLock{})
 	if err := f.Client.Patch(ctx, out.Object, patch, client.FieldOwner(FieldOwner)); err != nil {
@@ -230,13 +229,13 @@ func (f *Fleet) announce(b binding, d *scheduler.Decision, c metav1.Condition, w
 	}
 	if len(note) > 1000 {
 		// The API takes 1024 bytes.
-		note = note[:1000]
+		note = strings.ToValidUTF8(note[:1000], "")
 	}
 	ref := &corev1.ObjectReference{
 		APIVersion: b.spec.Resource.APIVersion, Kind: b.spec.Resource.Kind,
 		Namespace: b.spec.Resource.Namespace, Name: b.spec.Resource.Name, UID: b.spec.Resource.UID,
 	}
-	if c.Message == was && len(d.Notes) == 0 {
+	if scheduler.Gist(c.Message) == scheduler.Gist(was) && len(d.Notes) == 0 {
 		return
 	}
 	kind, reason := corev1.EventTypeNormal, "Placed"

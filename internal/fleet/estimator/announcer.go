@@ -58,8 +58,7 @@ type Announcer struct {
 	// estimators.
 	Namespace, Prefix string
 	Port              int32
-	// All clusters are announced, not only those of pools. Of others fleet
-	// answers that it does not know.
+	// All clusters are announced, not only those of pools.
 	All bool
 
 	Log logr.Logger

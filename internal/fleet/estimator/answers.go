@@ -33,7 +33,7 @@ func (e *Estimator) maxAvailableReplicas(ctx context.Context, req *replicasReque
 		if r.leaving {
 			return estimate{}, nil
 		}
-		err = e.with(work, r, req.assumed, func() error {
+		err = e.with(work, r, objectOf(ctx), req.assumed, func() error {
 			out, err = r.count(work, t, limit)
 			return err
 		})
@@ -56,7 +56,7 @@ func (e *Estimator) maxAvailableComponentSets(ctx context.Context, req *setsRequ
 		if r.leaving {
 			return estimate{}, nil
 		}
-		err = e.with(work, r, req.assumed, func() error {
+		err = e.with(work, r, objectOf(ctx), req.assumed, func() error {
 			out, err = r.countSets(work, cs)
 			return err
 		})
@@ -141,17 +141,18 @@ func (e *Estimator) find(ctx context.Context, o object) *assigned {
 	return e.assignments.find(ctx, o)
 }
 
-// with calls fn while all that is promised is booked in a member, also what
-// karmada-scheduler assumes and we have not seen yet.
-func (e *Estimator) with(ctx context.Context, r *room, assumed []assumption, fn func() error) error {
+// with calls fn while all that is promised is booked in a member: also what
+// karmada-scheduler assumes and we have not seen yet, and what reservations hold
+// for others than the workload asked for.
+func (e *Estimator) with(ctx context.Context, r *room, o object, assumed []assumption, fn func() error) error {
 	if err := e.refresh(ctx, r); err != nil {
 		return err
 	}
-	if len(assumed) == 0 {
-		return fn()
-	}
 	mark := r.fork.Mark()
-	defer func() { r.fork.Revert(mark); r.fork.Commit(mark) }()
+	defer func() { r.fork.Revert(mark); r.fork.Commit(mark); r.assumed = nil }()
+	if e.Held != nil {
+		r.hold(e.Held(r.member.Name()), e.assignments.ids(o))
+	}
 	all, _ := e.assignments.of(r.member.Name())
 	for _, w := range assumed {
 		for _, c := range e.unaccounted(r, all, w.namespace, components(w.namespace, w.components)) {
@@ -159,12 +160,28 @@ func (e *Estimator) with(ctx context.Context, r *room, assumed []assumption, fn 
 			if err != nil {
 				continue
 			}
+			r.assumed = append(r.assumed, counted{pod: pod, n: int(c.replicas)})
 			if _, err := r.place(ctx, r.fork, pod, int(c.replicas)); err != nil {
 				return err
 			}
 		}
 	}
 	return fn()
+}
+
+// hold puts on the fork what reservations hold, except for the supplied bindings.
+func (r *room) hold(rooms []scheduler.HeldRoom, except []string) {
+	for _, h := range rooms {
+		if slices.ContainsFunc(except, func(id string) bool { return slices.Contains(h.Bindings, id) }) {
+			continue
+		}
+		for _, p := range h.Pods {
+			c := *p
+			c.UID = "held-" + p.UID
+			// It fails if the node is gone, and the room with it.
+			_ = r.fork.AddPod(p.Spec.NodeName, &c)
+		}
+	}
 }
 
 // unaccounted returns what of an assumed workload is neither among the pods of
@@ -218,9 +235,14 @@ func (r *room) countSets(ctx context.Context, cs []component) (estimate, error) 
 		pods[i] = p
 		size += min(c.replicas, math.MaxInt32/int32(len(cs)))
 	}
+	set := make([]counted, len(cs))
+	for i, c := range cs {
+		set[i] = counted{pod: pods[i], n: int(c.replicas)}
+	}
+	counts := max(1, most/size)
+	limit := int32(r.quotas.admits(set, r.promised(), int(counts)))
 	mark := r.fork.Mark()
 	defer func() { r.fork.Revert(mark); r.fork.Commit(mark) }()
-	limit := max(1, most/size)
 	out := estimate{}
 	for step, growing := int32(1), true; step > 0 && out.n < limit; {
 		step = min(step, limit-out.n)
@@ -244,7 +266,7 @@ func (r *room) countSets(ctx context.Context, cs []component) (estimate, error) 
 			}
 		}
 	}
-	out.atLeast = out.n == limit
+	out.atLeast = out.n == counts
 	return out, nil
 }
 

@@ -17,6 +17,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	kubefake "k8s.io/client-go/kubernetes/fake"
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -346,10 +347,11 @@ func BenchmarkAnswer(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	r, err := newRoom(snapshot.NewMemberForClient("a", nil))
+	r, err := newRoom(snapshot.NewMemberForClient("a", kubefake.NewClientset()), "")
 	if err != nil {
 		b.Fatal(err)
 	}
+	defer r.close()
 	r.fork = s.Fork()
 	cs := components("default", []workv1alpha2.Component{componentNeeds("c", 1, "cpu", "2")})
 	for b.Loop() {

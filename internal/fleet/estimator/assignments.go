@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 
@@ -229,6 +230,13 @@ func (a *assignments) find(ctx context.Context, o object) *assigned {
 			return nil
 		}
 	}
+}
+
+// ids of the bindings of a workload.
+func (a *assignments) ids(o object) []string {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return slices.Collect(maps.Keys(a.byObject[o]))
 }
 
 // assignedOf reads a binding. A binding that is being deleted takes its replicas

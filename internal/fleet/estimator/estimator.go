@@ -6,8 +6,10 @@
 //
 // The number of replicas that a member has room for, beyond all that is promised
 // already: the pods that run or are leaving, the pods that wait there and have a
-// place, and the replicas that some binding assigns to it and that are not seen
-// there yet. karmada-scheduler adds what the workload has there itself.
+// place, the replicas that some binding assigns to it and that are not seen there
+// yet, and what a reservation holds for others. Nor is it more than the
+// ResourceQuotas of the namespace admit there. karmada-scheduler adds what the
+// workload has there itself.
 //
 // The pod is made from the workload's own template, which the request names in
 // its metadata, and not only from the requests, node affinity and tolerations
@@ -42,6 +44,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	fleetv1alpha1 "regionpool.io/provider-regionpool/apis/fleet/v1alpha1"
+	"regionpool.io/provider-regionpool/internal/fleet/scheduler"
 	"regionpool.io/provider-regionpool/internal/snapshot"
 )
 
@@ -75,6 +78,8 @@ type Options struct {
 	Client client.Reader
 	Live   client.Reader
 	Cache  cache.Informers
+	// Held returns what reservations hold in a member; nil if there are none.
+	Held func(member string) []scheduler.HeldRoom
 
 	// Address to listen on, as host:port.
 	Address string
@@ -268,7 +273,7 @@ func (e *Estimator) work(ctx context.Context, name string, prepare func(context.
 	if err := prepare(ctx); err != nil {
 		return estimate{}, err
 	}
-	r, err := e.room(m)
+	r, err := e.room(m, c.Annotations[fleetv1alpha1.AnnotationSchedulerConfiguration])
 	if err != nil {
 		return estimate{}, err
 	}
@@ -295,7 +300,7 @@ func draining(c *clusterv1alpha1.Cluster) bool {
 }
 
 // room returns the room of a member, and forgets rooms whose members are gone.
-func (e *Estimator) room(m *snapshot.Member) (*room, error) {
+func (e *Estimator) room(m *snapshot.Member, configuration string) (*room, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for name, r := range e.rooms {
@@ -305,10 +310,14 @@ func (e *Estimator) room(m *snapshot.Member) (*room, error) {
 		}
 	}
 	r, ok := e.rooms[m.Name()]
-	if ok {
+	if ok && r.configuration == configuration {
 		return r, nil
 	}
-	r, err := newRoom(m)
+	if ok {
+		delete(e.rooms, m.Name())
+		go r.close()
+	}
+	r, err := newRoom(m, configuration)
 	if err != nil {
 		return nil, err
 	}

@@ -31,6 +31,9 @@ type room struct {
 	lock      chan struct{}
 	member    *snapshot.Member
 	simulator *simulation.Scheduler
+	// configuration of the member's kube-scheduler, as YAML.
+	configuration string
+	quotas        *quotas
 
 	// leaving members get nothing more.
 	leaving bool
@@ -48,6 +51,8 @@ type room struct {
 	// version of the assignments that are booked.
 	version int64
 	booked  map[string]*booking
+	// assumed is what karmada-scheduler assumes while a call lasts.
+	assumed []counted
 }
 
 // A booking is replicas of a binding that are assigned and not seen.
@@ -55,22 +60,25 @@ type booking struct {
 	// version of the workload whose replicas these are.
 	version string
 	pods    []*corev1.Pod
+	// due are all of them, with and without a place.
+	due counted
 	// full says that no more of them have a place.
 	full bool
 }
 
-func newRoom(m *snapshot.Member) (*room, error) {
-	sim, err := simulation.New()
+func newRoom(m *snapshot.Member, configuration string) (*room, error) {
+	sim, err := simulation.NewFromYAML(configuration)
 	if err != nil {
-		return nil, fmt.Errorf("cannot make a simulator for member %q: %w", m.Name(), err)
+		return nil, errUnknown(fmt.Sprintf("its scheduler cannot be simulated: %v", err))
 	}
-	return &room{lock: make(chan struct{}, 1), member: m, simulator: sim}, nil
+	return &room{lock: make(chan struct{}, 1), member: m, simulator: sim, configuration: configuration, quotas: watchQuotas(m.Client())}, nil
 }
 
 // close ends the simulator when nobody uses it any more.
 func (r *room) close() {
 	r.lock <- struct{}{}
 	r.simulator.Close()
+	r.quotas.stop()
 }
 
 // refresh brings the fork up to date. After an error what is done is kept, so
@@ -228,15 +236,17 @@ func (r *room) book(ctx context.Context, a *assigned, n int, w *reading) error {
 		r.booked[a.id] = b
 	}
 	r.unbook(a.id, n)
+	b.due.n = n
 	if len(b.pods) == n || b.full {
 		return nil
 	}
 	pod, err := w.workload.template.Pod(r.fork.Base().Objects())
 	if err != nil {
 		// The member would not store it.
-		b.full = true
+		b.full, b.due = true, counted{}
 		return nil
 	}
+	b.due.pod = pod
 	pods, err := r.place(ctx, r.fork, pod, n-len(b.pods))
 	b.pods = append(b.pods, pods...)
 	b.full = err == nil && len(b.pods) < n
@@ -284,27 +294,45 @@ func (r *room) place(ctx context.Context, f *snapshot.Fork, pod *corev1.Pod, n i
 	return res.Pods, nil
 }
 
-// count counts how many replicas of a template fit, up to a limit, and takes
-// them away again.
+// count counts how many replicas of a template fit, up to a limit.
 func (r *room) count(ctx context.Context, t *scheduler.Template, limit int) (estimate, error) {
 	pod, err := r.pod(t)
 	if err != nil {
 		// The member would not store it.
 		return estimate{}, nil
 	}
-	mark := r.fork.Mark()
-	defer func() { r.fork.Revert(mark); r.fork.Commit(mark) }()
-	res, err := r.simulator.Place(ctx, r.fork, pod, limit)
+	admitted := r.quotas.admits([]counted{{pod: pod, n: 1}}, r.promised(), limit)
+	if admitted == 0 {
+		return estimate{}, nil
+	}
+	n, err := r.simulator.Count(ctx, r.fork, pod, admitted)
 	switch {
-	case err != nil && ctx.Err() != nil && res.Placed > 0:
-		return estimate{n: int32(res.Placed), atLeast: true}, nil
+	case err != nil && ctx.Err() != nil && n > 0:
+		return estimate{n: int32(n), atLeast: true}, nil
 	case err != nil:
 		return estimate{}, fmt.Errorf("cannot simulate a replica: %w", err)
+	case n > 0:
+		return estimate{n: int32(n), atLeast: n == limit}, nil
 	}
-	if err := understood(pod, res, r.fork); err != nil {
-		return estimate{}, err
+	mark := r.fork.Mark()
+	defer func() { r.fork.Revert(mark); r.fork.Commit(mark) }()
+	res, err := r.simulator.Place(ctx, r.fork, pod, 1)
+	if err != nil {
+		return estimate{}, fmt.Errorf("cannot simulate a replica: %w", err)
 	}
-	return estimate{n: int32(res.Placed), atLeast: res.Placed == limit}, nil
+	return estimate{}, understood(pod, res, r.fork)
+}
+
+// promised are the replicas that come to the member beside the pods that are
+// there.
+func (r *room) promised() []counted {
+	out := slices.Clone(r.assumed)
+	for _, b := range r.booked {
+		if b.due.pod != nil {
+			out = append(out, b.due)
+		}
+	}
+	return out
 }
 
 // pod returns a replica as the member would store it, except that nothing holds

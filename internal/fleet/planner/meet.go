@@ -52,7 +52,7 @@ func (p *plan) settle(n *need) error {
 			continue
 		}
 		mark := m.fork.Mark()
-		res, err := m.Simulator.Place(p.ctx, m.fork, n.pods[m], int(n.left))
+		res, err := n.placeOn(p.ctx, m)
 		if err != nil {
 			if p.ctx.Err() != nil {
 				return fmt.Errorf("cannot simulate %s in %s: %w", n.who, m.Name, err)
@@ -133,6 +133,9 @@ func (p *plan) packTogether(needs []*need) error {
 // packAlone packs a need that looks at other pods too: onto promised nodes, and
 // then onto nodes to order.
 func (p *plan) packAlone(n *need) error {
+	if n.Template.Grouped() {
+		return p.packGroups(n)
+	}
 	only := []*member{nil}
 	for i := len(n.Prefer) - 1; i >= 0; i-- {
 		if m := p.members[n.Prefer[i]]; m != nil && m.Elastic {

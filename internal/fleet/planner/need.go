@@ -51,7 +51,7 @@ func (p *plan) newNeed(d scheduler.Demand) *need {
 
 // prepare finds out which members may run a need, and whether it is plain.
 func (p *plan) prepare(n *need) {
-	n.plain = true
+	n.plain = !n.Template.Grouped()
 	for _, m := range p.order {
 		if !m.Elastic || n.only != nil && m != n.only {
 			continue

@@ -251,7 +251,7 @@ func (p *plan) replicaPrice(r *Reservation) (each, perNodes int64) {
 	if r.Template == nil {
 		return 0, 0
 	}
-	pod := requests(&corev1.Pod{Spec: r.Template.Spec.Spec})
+	pod := r.Template.Requests()
 	rank := math.MaxInt
 	for _, o := range p.stock {
 		n := perNode(o.Allocatable, pod)
@@ -284,7 +284,7 @@ func (p *plan) replicaPrice(r *Reservation) (each, perNodes int64) {
 func (p *plan) brought(r *Reservation) (cost, room int64) {
 	var pod corev1.ResourceList
 	if r.Template != nil {
-		pod = requests(&corev1.Pod{Spec: r.Template.Spec.Spec})
+		pod = r.Template.Requests()
 	}
 	for i := range r.Spec.Members {
 		m := p.members[r.Spec.Members[i].Name]

@@ -87,7 +87,7 @@ type allowance struct {
 // allow finds out how many replicas of a need may start on virtual nodes, the
 // cheapest first, and puts them on the forks.
 func (p *plan) allow(n *need) ([]allowance, error) {
-	if n.Reservation != "" || n.Outage != "" {
+	if n.Reservation != "" || n.Outage != "" || n.Grounded {
 		return nil, nil
 	}
 	type candidate struct {
@@ -279,7 +279,7 @@ func (p *plan) startThere(allowed []allowance) ([]*need, error) {
 // buildFor makes clusters for replicas that could only run on their virtual
 // nodes, which are there as soon as the cluster is.
 func (p *plan) buildFor(n *need) {
-	if n.soft || n.Reservation != "" || n.Outage != "" {
+	if n.soft || n.Reservation != "" || n.Outage != "" || n.Grounded {
 		return
 	}
 	for _, o := range p.virtual {

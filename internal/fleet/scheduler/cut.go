@@ -56,7 +56,7 @@ func (r *round) parts(w *work) []part {
 // Ready elsewhere. What cannot go yet stays until it can; if its substitutes do
 // not become Ready in time, they go instead.
 func (r *round) cut(w *work) {
-	excess := total(w.target) - w.Replicas
+	excess := total(w.target) - r.replacedIn(w) - w.Replicas
 	if excess <= 0 {
 		w.state.ExcessSince, w.state.ToNodes = nil, false
 		return

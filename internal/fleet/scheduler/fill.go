@@ -19,19 +19,7 @@ func (r *round) fill(w *work, n int32, may func(*member) bool, into map[string]i
 		tier := w.pool.members[i].Tier
 		var candidates []*member
 		for ; i < len(w.pool.members) && w.pool.members[i].Tier == tier; i++ {
-			m := w.pool.members[i]
-			if !may(m) {
-				continue
-			}
-			switch {
-			case m.Elastic && w.StaysHome != "":
-				w.refusals[m.Name] = w.StaysHome
-			case m.State == Frozen || m.State == Joining || m.State == Draining:
-				w.refusals[m.Name] = m.Reason
-			case !m.usable():
-			case w.Refused[m.Name] != "":
-				w.refusals[m.Name] = w.Refused[m.Name]
-			default:
+			if m := w.pool.members[i]; may(m) && w.takes(m) {
 				candidates = append(candidates, m)
 			}
 		}
@@ -44,6 +32,23 @@ func (r *round) fill(w *work, n int32, may func(*member) bool, into map[string]i
 	return placed, nil
 }
 
+// takes reports whether a member may get replicas of the binding. If not, it
+// notes why.
+func (w *work) takes(m *member) bool {
+	switch {
+	case m.Elastic && w.StaysHome != "":
+		w.refusals[m.Name] = w.StaysHome
+	case m.State == Frozen || m.State == Joining || m.State == Draining:
+		w.refusals[m.Name] = m.Reason
+	case !m.usable():
+	case w.Refused[m.Name] != "":
+		w.refusals[m.Name] = w.Refused[m.Name]
+	default:
+		return true
+	}
+	return false
+}
+
 // fillTier divides replicas over the members of one tier: each goes where most
 // room is left, so that a tier fills evenly; among equals, where the workload
 // has the fewest, so that losing one member costs it least.
@@ -52,12 +57,11 @@ func (r *round) fillTier(w *work, n int32, candidates []*member, into map[string
 		return 0, nil
 	}
 	if len(candidates) == 1 {
-		return r.place(w, candidates[0], n, into)
+		return r.put(w, candidates[0], n, into)
 	}
 	// Room beyond what is asked for is not looked at: it costs time, and all
 	// members that have it are equally good.
 	rooms := make([]int32, len(candidates))
-	sum := int32(0)
 	for i, m := range candidates {
 		mark := m.fork.Mark()
 		room, err := r.simulate(w, m, n)
@@ -67,32 +71,18 @@ func (r *round) fillTier(w *work, n int32, candidates []*member, into map[string
 			return 0, err
 		}
 		rooms[i] = room
-		sum += room
 	}
-	gives := slices.Clone(rooms)
-	if sum > n {
-		gives = make([]int32, len(candidates))
-		for range n {
-			best := -1
-			for i, m := range candidates {
-				left := rooms[i] - gives[i]
-				if left <= 0 {
-					continue
-				}
-				if best < 0 || left > rooms[best]-gives[best] ||
-					left == rooms[best]-gives[best] && into[m.Name]+gives[i] < into[candidates[best].Name]+gives[best] {
-					best = i
-				}
-			}
-			gives[best]++
-		}
+	have := make([]int32, len(candidates))
+	for i, m := range candidates {
+		have[i] = into[m.Name]
 	}
+	gives := divide(n, rooms, have)
 	placed := int32(0)
 	for i, m := range candidates {
 		if gives[i] == 0 {
 			continue
 		}
-		got, err := r.place(w, m, gives[i], into)
+		got, err := r.put(w, m, gives[i], into)
 		if err != nil {
 			return placed, err
 		}
@@ -101,7 +91,35 @@ func (r *round) fillTier(w *work, n int32, candidates []*member, into map[string
 	return placed, nil
 }
 
-func (r *round) place(w *work, m *member, n int32, into map[string]int32) (int32, error) {
+// divide up to n replicas: each goes where most room is left, and among equals
+// where the fewest are.
+func divide(n int32, rooms, have []int32) []int32 {
+	sum := int32(0)
+	for _, room := range rooms {
+		sum += room
+	}
+	if sum <= n {
+		return slices.Clone(rooms)
+	}
+	gives := make([]int32, len(rooms))
+	for range n {
+		best := -1
+		for i := range rooms {
+			left := rooms[i] - gives[i]
+			if left <= 0 {
+				continue
+			}
+			if best < 0 || left > rooms[best]-gives[best] ||
+				left == rooms[best]-gives[best] && have[i]+gives[i] < have[best]+gives[best] {
+				best = i
+			}
+		}
+		gives[best]++
+	}
+	return gives
+}
+
+func (r *round) put(w *work, m *member, n int32, into map[string]int32) (int32, error) {
 	placed, err := r.simulate(w, m, n)
 	if err != nil {
 		return 0, err
@@ -130,7 +148,7 @@ func (r *round) await() error {
 				continue
 			}
 			// Pods without a node are cut first, and hold no room.
-			if n := int32(m.Snapshot.Workload(w.Workload).Scheduled) - w.target[name]; n > 0 {
+			if n := int32(m.Snapshot.Workload(w.Workload).Scheduled) - w.target[name]*w.Template.Size(); n > 0 {
 				if surplus[name] == nil {
 					surplus[name] = map[snapshot.WorkloadKey]int32{}
 				}

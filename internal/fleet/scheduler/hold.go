@@ -58,7 +58,7 @@ func (r *round) bookHolds() error {
 // bookHold puts replicas of a hold on real nodes of elastic members, preferred
 // ones first.
 func (r *round) bookHold(h *hold) error {
-	if h.Template == nil {
+	if h.Template == nil || h.Template.Grouped() {
 		return nil
 	}
 	members := slices.Clone(h.pool.members)
@@ -180,8 +180,8 @@ func (h *hold) units(w *work, n int32) int32 {
 	if h.Template == nil || w.Template == nil || w.Template == h.Template {
 		return n
 	}
-	a := requested(&w.Template.Spec.Spec)
-	b := requested(&h.Template.Spec.Spec)
+	a := w.Template.Requests()
+	b := h.Template.Requests()
 	ratio := 0.0
 	for name, q := range a {
 		if each := b[name]; !each.IsZero() {
@@ -270,12 +270,27 @@ func (w *work) inCloud() int32 {
 	return n
 }
 
+// rooms that it has. Of what is used by now the room is taken by those who use
+// it.
+func (h *hold) rooms() []HeldRoom {
+	var out []HeldRoom
+	left := int(h.held)
+	for _, m := range h.pool.members {
+		if n := min(len(h.placed[m]), left); n > 0 {
+			out = append(out, HeldRoom{Member: m.Name, Bindings: h.Bindings, Pods: h.placed[m][:n]})
+			left -= n
+		}
+	}
+	return out
+}
+
 // missing notes what reservations hold, and returns the demand for what they do
 // not.
 func (r *round) missing(out *Output) []Demand {
 	var ds []Demand
 	for _, h := range r.holds {
 		out.Held[h.Reservation] += h.held
+		out.HeldRooms = append(out.HeldRooms, h.rooms()...)
 		n := h.left - h.held
 		if n <= 0 || h.Template == nil {
 			continue

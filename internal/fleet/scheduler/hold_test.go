@@ -178,6 +178,18 @@ func TestHolds(t *testing.T) {
 			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Errorf("%s -want, +got:\n%s", tc.reason, diff)
 			}
+			rooms := 0
+			for _, h := range out.HeldRooms {
+				for _, p := range h.Pods {
+					if out.Forks[h.Member].Node(p.Spec.NodeName) == nil {
+						t.Errorf("%s What is held in %s is on node %q, which it does not have", tc.reason, h.Member, p.Spec.NodeName)
+					}
+				}
+				rooms += len(h.Pods)
+			}
+			if held := total(out.Held); rooms != int(held) {
+				t.Errorf("%s It is told where all of it is held: got %d of %d", tc.reason, rooms, held)
+			}
 		})
 	}
 }

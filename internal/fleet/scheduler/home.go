@@ -34,7 +34,7 @@ func (r *round) returnHome(w *work) error {
 		w.returning = !r.drains(w) && !w.state.ToNodes
 		return nil
 	}
-	if w.unmet > 0 || w.waiting > 0 || total(w.target) != w.Replicas {
+	if w.unmet > 0 || w.waiting > 0 || total(w.target)-r.replacedIn(w) != w.Replicas {
 		// Replicas that have no place come first, and they found none.
 		w.state.noRoom()
 		return nil
@@ -211,6 +211,10 @@ func (r *round) headroom(w *work) int32 {
 	if cpu > h.widestCPU || memory > h.widestMemory {
 		// No node takes one: there is nothing to simulate.
 		return 0
+	}
+	if w.Template.Grouped() {
+		sum := w.Template.Requests()
+		cpu, memory = sum.Cpu().MilliValue(), sum.Memory().Value()
 	}
 	fits := func(total, free, each int64) int64 {
 		if each <= 0 {

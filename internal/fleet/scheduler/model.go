@@ -13,12 +13,20 @@
 // not is demand for cloud capacity, unless it fits as soon as pods that are
 // about to leave are gone.
 //
+// Bindings that wait are placed together: first one after the other, by priority
+// and age, and where that is not the best for all of them, a search for better
+// follows. Weights say what is better. Inside a member the pods of a placement
+// are taken to come in the order of priority and age, and to go where its
+// kube-scheduler puts them then, never to where they would fit best.
+//
 // Excess replicas are cut from members that drain first, then from the dearest
 // tier down. Ready replicas are cut only as long as enough others are Ready, so
 // a move is: add (the sum is above the demand), wait until Ready, cut.
 //
 // A member that does not answer is frozen: what was assigned to it counts as
-// running, but justifies no cut elsewhere.
+// running, but justifies no cut elsewhere. Once it has been silent for as long as
+// the pool says, replicas that are interchangeable are replaced elsewhere; they
+// stay assigned to it, and what is too many when it answers again is cut.
 //
 // Virtual nodes are never filled by a round: the planner grants them, and the
 // replicas it granted are booked there by the tolerations that they carry in
@@ -93,6 +101,9 @@ type Pool struct {
 	// StabilizationWindow, HeadroomPercent: see the CapacityPlan.
 	StabilizationWindow time.Duration
 	HeadroomPercent     int32
+	// ReplaceAfter is how long a member must have been silent before its
+	// replicas are replaced elsewhere; never if zero.
+	ReplaceAfter time.Duration
 	// Virtual offerings of the pool.
 	Virtual []Virtual
 	// Holds of active reservations.
@@ -112,6 +123,16 @@ type Virtual struct {
 	Largest corev1.ResourceList
 	// Moves says that replicas leave it for real nodes that have room.
 	Moves bool
+}
+
+// A HeldRoom is what a hold has in one member.
+type HeldRoom struct {
+	// Member by name, and the Bindings that may use it, by ID.
+	Member   string
+	Bindings []string
+	// Pods of a target, on the nodes where they have room. They may not be
+	// changed.
+	Pods []*corev1.Pod
 }
 
 // A Hold is room in elastic members that a reservation keeps for its targets.
@@ -154,6 +175,12 @@ type Binding struct {
 	// Movable workloads may have replicas moved between members. Jobs may not:
 	// a running pod's work would be lost.
 	Movable bool
+	// Gang says that the whole workload is one replica, which is in one member
+	// or nowhere. It is placed anew only as long as it has not run as a whole.
+	Gang bool
+	// Together says that the first replicas start all at once, wherever they
+	// are, or not at all.
+	Together bool
 	// Priority and Created order bindings: higher, then older first.
 	Priority int32
 	Created  time.Time
@@ -207,6 +234,8 @@ type State struct {
 	// ToNodes says that the excess is substitutes for replicas on virtual
 	// nodes.
 	ToNodes bool `json:"toNodes,omitempty"`
+	// Whole says that all pods of a gang have had a node at the same time.
+	Whole bool `json:"whole,omitempty"`
 }
 
 // IsZero reports whether there is nothing to remember.
@@ -216,7 +245,7 @@ func (s State) IsZero() bool {
 
 // Equal compares two states.
 func (s State) Equal(o State) bool {
-	return same(s.RoomSince, o.RoomSince) && s.Room == o.Room && same(s.GrownSince, o.GrownSince) && s.Grown == o.Grown && same(s.ExcessSince, o.ExcessSince) && same(s.NotBefore, o.NotBefore) && s.ToNodes == o.ToNodes
+	return same(s.RoomSince, o.RoomSince) && s.Room == o.Room && same(s.GrownSince, o.GrownSince) && s.Grown == o.Grown && same(s.ExcessSince, o.ExcessSince) && same(s.NotBefore, o.NotBefore) && s.ToNodes == o.ToNodes && s.Whole == o.Whole
 }
 
 func same(a, b *time.Time) bool {
@@ -243,6 +272,43 @@ type Settings struct {
 	// OutageGrace is how long a self-built member must have been silent before
 	// capacity is ordered for replicas that could run there.
 	OutageGrace time.Duration
+	// Weights by which placements of all waiting bindings are compared.
+	Weights Weights
+	// JointTime and JointSteps bound the search for a better placement of one
+	// batch of waiting bindings than binding by binding: the time it takes, zero
+	// for no bound, and the placements that are tried, zero for no search. If
+	// replicas have no place it may take five times as long as placing binding by
+	// binding did, if that is longer. With a bound on time the
+	// outcome of a round depends on the machine too.
+	JointTime  time.Duration
+	JointSteps int
+}
+
+// Weights of the one function by which two placements of the bindings that wait
+// are compared. A placement that leaves fewer replicas of a higher priority
+// without a place is better whatever the rest costs; what remains is a sum, and
+// the lowest is best. Weights are not negative. The defaults put the terms in
+// order: a hundred times the next one.
+//
+// Replicas that have a place are no term. They keep it: they move only when
+// their member drains, or home.
+type Weights struct {
+	// Unplaced is for each replica of the lowest priority that waits in the
+	// batch, and runs nowhere. Those of higher priorities come before any sum.
+	Unplaced int64
+	// Moving is for each running replica whose member drains, and for which
+	// there is no substitute: it runs on, but it can not move.
+	Moving int64
+	// Cloud is for each core and each tier that a replica is away from tier 0.
+	// 4 GiB of memory count as a core, as in the general instance types of the
+	// clouds, and a device, such as a GPU, as ten; a replica is the most of its
+	// cores, its memory and its devices, and at least a tenth.
+	Cloud int64
+	// Spread is for each replica in the member that has most of a workload whose
+	// template spreads its pods over zones or regions.
+	Spread int64
+	// Hole is for each node with free devices that gets replicas that need none.
+	Hole int64
 }
 
 // DefaultSettings are the settings for real clusters. StepPercent is
@@ -253,6 +319,9 @@ var DefaultSettings = Settings{
 	LeaveGrace:  30 * time.Second,
 	StepPercent: 25,
 	OutageGrace: 20 * time.Second,
+	Weights:     Weights{Unplaced: 100_000_000, Moving: 1_000_000, Cloud: 10_000, Spread: 100, Hole: 1},
+	JointTime:   50 * time.Millisecond,
+	JointSteps:  50_000,
 }
 
 // Input of a round.
@@ -289,6 +358,9 @@ type Demand struct {
 	// Tolerates has the members whose virtual nodes its replicas may use: in
 	// others a grant would not run.
 	Tolerates map[string]bool
+	// Grounded replicas are not granted on virtual nodes: they are groups of
+	// pods, or start together with others that fit elsewhere.
+	Grounded bool
 	// Outage is not empty if a self-built member became silent a moment ago:
 	// nothing more should be ordered for the demand before it is known whether
 	// the member comes back.
@@ -334,6 +406,9 @@ type Decision struct {
 	Virtual map[string]int32
 	// Moving replicas were added and wait for Ready, or are still to be cut.
 	Moving int32
+	// Replaced replicas are assigned to members that have been silent for as
+	// long as the pool says, and count no more.
+	Replaced int32
 	// Returning says that replicas are on their way home.
 	Returning bool
 	// Message for a person: what is placed where, what is not and why.
@@ -361,6 +436,8 @@ type Output struct {
 	// Held and Missing replicas by reservation: those for which room is held,
 	// and those for which there is none.
 	Held, Missing map[string]int32
+	// HeldRooms are where it is held.
+	HeldRooms []HeldRoom
 	// Forks of the members' snapshots with everything on them that was
 	// promised. Those of self-built members also hold replicas that could
 	// return home.

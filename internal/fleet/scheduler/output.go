@@ -25,7 +25,7 @@ func (r *round) output() Output {
 		if w.unmet <= 0 || w.StaysHome != "" {
 			continue
 		}
-		d := Demand{Binding: w.ID, Pool: w.Pool, Workload: w.Workload, Template: w.Template, Count: w.unmet, Refused: w.Refused, Tolerates: w.Tolerates, Outage: w.outage}
+		d := Demand{Binding: w.ID, Pool: w.Pool, Workload: w.Workload, Template: w.Template, Count: w.unmet, Refused: w.Refused, Tolerates: w.Tolerates, Outage: w.outage, Grounded: w.grounded()}
 		if len(w.holds) == 0 {
 			others = append(others, d)
 			continue
@@ -67,7 +67,8 @@ func (r *round) decision(w *work) Decision {
 		}
 	}
 	if w.Divided {
-		d.Pending = max(0, w.Replicas-sum)
+		d.Replaced = r.replacedIn(w)
+		d.Pending = max(0, w.Replicas-sum+d.Replaced)
 	}
 	d.Changed = changed(w.Binding, d.Targets)
 	d.Message = explain(w.Binding, &d)
@@ -79,7 +80,7 @@ func (r *round) decision(w *work) Decision {
 // many it took.
 func (d *Decision) Grant(b *Binding, member string, n int32) int32 {
 	n = min(n, d.Unmet)
-	if n <= 0 {
+	if n <= 0 || b.apart(d, n) {
 		return 0
 	}
 	i, ok := slices.BinarySearchFunc(d.Targets, member, func(t Target, name string) int {
@@ -106,7 +107,7 @@ func (d *Decision) Grant(b *Binding, member string, n int32) int32 {
 	for _, t := range d.Targets {
 		sum += t.Replicas
 	}
-	d.Pending = max(0, b.Replicas-sum)
+	d.Pending = max(0, b.Replicas-sum+d.Replaced)
 	d.Changed = changed(b, d.Targets)
 	d.Message = explain(b, d)
 	return n

@@ -34,6 +34,12 @@ func (r *round) reserve() error {
 			if m == nil || !m.usable() {
 				continue
 			}
+			if w.Template.Grouped() {
+				if err := r.bookGroups(w, m); err != nil {
+					return err
+				}
+				continue
+			}
 			pods, _ := w.seen(m)
 			unseen := w.target[name] - w.Reported[name].Succeeded - pods
 			if unseen <= 0 || w.Reported[name].Finished {
@@ -97,7 +103,7 @@ func (r *round) reservePending(m *member, byWorkload map[snapshot.WorkloadKey]*w
 		}
 		// The pods of a stateful set have an order: cutting one cuts the last,
 		// not the one that waits.
-		if left <= 0 || w == nil || !w.Movable || b.workload.Kind == "StatefulSet" {
+		if left <= 0 || w == nil || !w.restartable() || b.workload.Kind == "StatefulSet" {
 			continue
 		}
 		old := 0
@@ -114,7 +120,7 @@ func (r *round) reservePending(m *member, byWorkload map[snapshot.WorkloadKey]*w
 		}
 		// Where as many have a node as are assigned, it is a rollout that waits,
 		// and to assign fewer would take away one that runs.
-		missing := w.target[m.Name] - int32(m.Snapshot.Workload(w.Workload).Scheduled) - w.stuck[m.Name]
+		missing := w.target[m.Name] - w.whole(int32(m.Snapshot.Workload(w.Workload).Scheduled)) - w.stuck[m.Name]
 		w.stuck[m.Name] += max(0, min(int32(left), int32(old), missing))
 	}
 	return nil

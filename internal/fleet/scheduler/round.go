@@ -26,9 +26,13 @@ func Run(ctx context.Context, in Input) (Output, error) {
 		return Output{}, err
 	}
 	for _, w := range r.work {
-		if err := r.decide(w); err != nil {
-			return Output{}, err
-		}
+		r.prepare(w)
+	}
+	if err := r.place(); err != nil {
+		return Output{}, err
+	}
+	for _, w := range r.work {
+		r.settle(w)
 	}
 	if err := r.await(); err != nil {
 		return Output{}, err
@@ -95,6 +99,10 @@ type work struct {
 	stuck map[string]int32
 	state State
 
+	// missing replicas have no place where they may stay, leaving ones of them
+	// still run in members that drain; placed got a place in this round.
+	missing, leaving, placed int32
+
 	unmet, waiting, moving int32
 	returning              bool
 	refusals               map[string]string
@@ -102,6 +110,9 @@ type work struct {
 	// the same kept off virtual nodes, and stored those of the variant that runs
 	// there; nil if a member would not store them.
 	own, real, stored map[*member]*corev1.Pod
+	// groups are the pods of a replica that is a group, as each member would
+	// store them.
+	groups map[*member][]Copies
 	// bound are replicas by member that are not on a node yet, and will be on a
 	// virtual one.
 	bound map[string]int32
@@ -153,6 +164,7 @@ func (r *round) load() {
 		if w.target == nil {
 			w.target = map[string]int32{}
 		}
+		r.remember(w)
 		r.work = append(r.work, w)
 	}
 	slices.SortFunc(r.work, func(a, b *work) int {
@@ -180,11 +192,11 @@ func (r *round) wake(t time.Time) {
 	}
 }
 
-// decide about one divided binding: take back what is lost or stuck, place what
-// is missing, cut what is too much.
-func (r *round) decide(w *work) error {
+// prepare finds out how many replicas of a divided binding have no place, after
+// it has taken back what is lost or stuck.
+func (r *round) prepare(w *work) {
 	if !w.Divided || w.Held {
-		return nil
+		return
 	}
 	for _, name := range sorted(w.target) {
 		if r.stateOf(name) == Absent {
@@ -200,33 +212,61 @@ func (r *round) decide(w *work) error {
 			w.notes = append(w.notes, fmt.Sprintf("%d taken back from %s, where they do not fit any more", n, name))
 		}
 	}
-	staying, leaving := int32(0), int32(0)
+	staying := int32(0)
 	for name, n := range w.target {
 		if r.stateOf(name) == Draining && w.Movable {
-			leaving += n
+			w.leaving += n
 		} else {
-			staying += n
+			staying += n - r.replaced(w, name)
 		}
 	}
-	if missing := w.Replicas - staying; missing > 0 {
-		placed := int32(0)
+	w.missing = max(0, w.Replicas-staying)
+}
+
+// place gives the missing replicas of all bindings a place: those of bindings
+// that follow each other together, those with rules of their own alone and in
+// their turn.
+func (r *round) place() error {
+	var together []*work
+	for _, w := range r.work {
+		if w.missing == 0 || w.Template == nil {
+			continue
+		}
+		if len(w.holds) == 0 && !w.alone() {
+			together = append(together, w)
+			continue
+		}
+		if err := r.placeTogether(together); err != nil {
+			return err
+		}
+		together = nil
+		var err error
+		if w.placed, err = r.fillMissing(w, w.missing); err != nil {
+			return err
+		}
+	}
+	return r.placeTogether(together)
+}
+
+// settle says what becomes of the replicas of a divided binding that have no
+// place, and cuts what is too much.
+func (r *round) settle(w *work) {
+	if !w.Divided || w.Held {
+		return
+	}
+	if left := w.missing - w.placed; left > 0 {
 		if w.Template != nil {
-			var err error
-			if placed, err = r.fillHeld(w, missing); err != nil {
-				return err
-			}
-			w.unmet = missing - placed
+			w.unmet = left
 			w.outage = r.outage(w)
 		}
-		if left := missing - placed; left > 0 && leaving > 0 {
-			w.blocked = fmt.Sprintf("%d replicas have nowhere else to go", min(left, leaving))
+		if w.leaving > 0 {
+			w.blocked = fmt.Sprintf("%d replicas have nowhere else to go", min(left, w.leaving))
 		}
 	}
 	if !w.Movable && r.drains(w) {
 		w.blocked = "pods of a " + w.Workload.Kind + " are not moved, they run until they end"
 	}
 	r.cut(w)
-	return nil
 }
 
 // outage says which self-built member a binding waits for before capacity is
@@ -286,7 +326,7 @@ func (w *work) seen(m *member) (pods, ready int32) {
 		n := w.Reported[m.Name].Ready
 		return n, n
 	}
-	return int32(c.Total), int32(c.Ready)
+	return w.whole(int32(c.Total)), w.whole(int32(c.Ready))
 }
 
 func changed(b *Binding, targets []Target) bool {

@@ -17,12 +17,17 @@ type Template struct {
 	Spec corev1.PodTemplateSpec
 	// Options say whose pods they are, and which claims they get.
 	Options []simulation.PodOption
+	// Components of a replica that is a group of pods; Spec and Options are
+	// those of the first. See GroupOf.
+	Components []Component
 }
 
 // Pod returns a replica as a member with the supplied objects would store it.
 // An error says why the member would refuse it.
-func (t *Template) Pod(objs *snapshot.Objects) (*corev1.Pod, error) {
-	p, err := simulation.NewPod(&t.Spec, t.Namespace, objs, t.Options...)
+func (t *Template) Pod(objs *snapshot.Objects) (*corev1.Pod, error) { return t.pod(objs, t.Options) }
+
+func (t *Template) pod(objs *snapshot.Objects, options []simulation.PodOption) (*corev1.Pod, error) {
+	p, err := simulation.NewPod(&t.Spec, t.Namespace, objs, options...)
 	if err != nil {
 		return nil, fmt.Errorf("cannot make a replica: %w", err)
 	}
@@ -35,13 +40,13 @@ func (t *Template) Pod(objs *snapshot.Objects) (*corev1.Pod, error) {
 func (r *round) replica(w *work, m *member) *corev1.Pod {
 	pod, ok := w.own[m]
 	if !ok {
-		t := *w.Template
+		options := w.Template.Options
 		if w.Tolerates[m.Name] && len(m.virtuals) > 0 {
 			if s := r.stored(w, m); s != nil {
-				t.Options = append(t.Options[:len(t.Options):len(t.Options)], simulation.SiblingOf(s))
+				options = append(options[:len(options):len(options)], simulation.SiblingOf(s))
 			}
 		}
-		p, err := t.Pod(m.Snapshot.Objects())
+		p, err := w.Template.pod(m.Snapshot.Objects(), options)
 		if err != nil {
 			w.refusals[m.Name] = err.Error()
 		}
@@ -74,17 +79,23 @@ func (r *round) stored(w *work, m *member) *corev1.Pod {
 // a member. A replica that the member's API server would refuse has no place
 // there.
 func (r *round) simulate(w *work, m *member, n int32) (int32, error) {
+	res, err := r.simulated(w, m, n)
+	return int32(res.Placed), err
+}
+
+// simulated is simulate, and returns what was placed where.
+func (r *round) simulated(w *work, m *member, n int32) (simulation.Result, error) {
 	pod := w.real[m]
 	if pod == nil {
 		pod = r.replica(w, m)
 	}
 	if pod == nil {
-		return 0, nil
+		return simulation.Result{}, nil
 	}
 	mark := m.fork.Mark()
 	res, ok, err := r.run(w, m, pod, n)
 	if !ok || err != nil {
-		return 0, err
+		return simulation.Result{}, err
 	}
 	if m.onVirtualNodes(res) > 0 {
 		// It tolerates virtual nodes by itself.
@@ -92,11 +103,11 @@ func (r *round) simulate(w *work, m *member, n int32) (int32, error) {
 		w.real[m] = pod
 		m.fork.Revert(mark)
 		if res, ok, err = r.run(w, m, pod, n); !ok || err != nil {
-			return 0, err
+			return simulation.Result{}, err
 		}
 	}
 	m.fork.Commit(mark)
-	return int32(res.Placed), nil
+	return res, nil
 }
 
 // book places up to n replicas of a binding that were assigned to a member
@@ -120,7 +131,7 @@ func (r *round) book(w *work, m *member, n int32) error {
 // if they cannot be simulated; nothing is on the fork then.
 func (r *round) run(w *work, m *member, pod *corev1.Pod, n int32) (simulation.Result, bool, error) {
 	mark := m.fork.Mark()
-	res, err := m.Simulator.Place(r.ctx, m.fork, pod, int(n))
+	res, err := r.placeOn(w, m, pod, n)
 	if err != nil {
 		if r.ctx.Err() != nil {
 			return res, false, fmt.Errorf("cannot simulate %s in %s: %w", w.ID, m.Name, err)

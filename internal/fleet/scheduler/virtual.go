@@ -211,7 +211,7 @@ func (r *round) toNodes(w *work) error {
 	if !w.Divided || w.Held || w.Template == nil || !w.steerable() {
 		return nil
 	}
-	if w.moving > 0 || w.unmet > 0 || w.waiting > 0 || total(w.target) != w.Replicas {
+	if w.moving > 0 || w.unmet > 0 || w.waiting > 0 || total(w.target)-r.replacedIn(w) != w.Replicas {
 		return nil
 	}
 	step := max(1, w.Replicas*r.in.Settings.StepPercent/100)
@@ -227,7 +227,9 @@ func (r *round) toNodes(w *work) error {
 				n += m.onVirtual[w.Workload].steered[v.Offering]
 			}
 		}
-		n = min(n, w.target[m.Name])
+		if n = min(n, w.target[m.Name]); n <= 0 {
+			continue
+		}
 		if pods, _ := w.seen(m); pods > w.target[m.Name] {
 			// The last ones that were cut are not gone yet. To add as many now
 			// would keep them.

@@ -156,7 +156,10 @@ func (w *tester) round() Output {
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		m.Snapshot, m.Simulator = s, simulator()
+		m.Snapshot = s
+		if m.Simulator == nil {
+			m.Simulator = simulator()
+		}
 	}
 	out, err := Run(context.Background(), w.in)
 	if err != nil {
