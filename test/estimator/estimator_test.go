@@ -2,6 +2,7 @@ package estimator
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/signal"
 	"testing"
@@ -72,6 +73,42 @@ func apart(name string) func(*corev1.PodSpec) {
 	}
 }
 
+// quotaSpace is a namespace that may use two CPU of idc-a.
+const quotaSpace = "quota"
+
+// restrict makes the namespace, and waits until its quota counts.
+func restrict(ctx context.Context, p *Plane) error {
+	if err := p.client.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: quotaSpace}}); err != nil {
+		return fmt.Errorf("cannot create namespace: %w", err)
+	}
+	api := p.stack.Plane("idc-a").Client().CoreV1()
+	if err := wait(ctx, time.Minute, "the namespace is in idc-a", func(ctx context.Context) (bool, error) {
+		_, err := api.Namespaces().Get(ctx, quotaSpace, metav1.GetOptions{})
+		return err == nil, client.IgnoreNotFound(err)
+	}); err != nil {
+		return err
+	}
+	q := &corev1.ResourceQuota{
+		ObjectMeta: metav1.ObjectMeta{Namespace: quotaSpace, Name: "two"},
+		Spec:       corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{corev1.ResourceRequestsCPU: resource.MustParse("2")}},
+	}
+	if _, err := api.ResourceQuotas(quotaSpace).Create(ctx, q, metav1.CreateOptions{}); err != nil {
+		return fmt.Errorf("cannot create quota: %w", err)
+	}
+	return wait(ctx, time.Minute, "the quota counts", func(ctx context.Context) (bool, error) {
+		q, err := api.ResourceQuotas(quotaSpace).Get(ctx, q.Name, metav1.GetOptions{})
+		return err == nil && len(q.Status.Hard) > 0, err
+	})
+}
+
+// within puts objects into a namespace.
+func within(namespace string, objs []client.Object) []client.Object {
+	for _, o := range objs {
+		o.SetNamespace(namespace)
+	}
+	return objs
+}
+
 // TestEstimates has an unmodified karmada-scheduler place workloads by fleet's
 // estimates.
 func TestEstimates(t *testing.T) {
@@ -114,6 +151,10 @@ func TestEstimates(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	if err := restrict(ctx, p); err != nil {
+		t.Fatal(err)
+	}
+
 	cases := []struct {
 		reason string
 		objs   []client.Object
@@ -122,27 +163,32 @@ func TestEstimates(t *testing.T) {
 	}{
 		{
 			reason: "Without estimates, what the template says is not seen: the third has no node",
-			name:   "blind", objs: workload("blind", "default-scheduler", 3, apart("blind")),
+			name:   "blind", objs: workload("blind", blind, 3, apart("blind")),
 			want: map[string]int32{"idc-a": 3},
 		},
 		{
 			reason: "Anti-affinity, which is only in the template, leaves a place on each node",
-			name:   "apart", objs: workload("apart", schedulerName, 3, apart("apart")),
+			name:   "apart", objs: workload("apart", estimated, 3, apart("apart")),
 			want: map[string]int32{"idc-a": 2, "idc-b": 1},
 		},
 		{
 			reason: "Two nodes with three GPUs have no room for three replicas with two GPUs",
-			name:   "gpu", objs: workload("gpu", schedulerName, 3, need(gpu, "2")),
+			name:   "gpu", objs: workload("gpu", estimated, 3, need(gpu, "2")),
+			want: map[string]int32{"idc-a": 2, "idc-b": 1},
+		},
+		{
+			reason: "A quota of two CPU in idc-a admits two replicas of one",
+			name:   "limited", objs: within(quotaSpace, workload("limited", estimated, 3, need(corev1.ResourceCPU, "1"))),
 			want: map[string]int32{"idc-a": 2, "idc-b": 1},
 		},
 		{
 			reason: "Two nodes of 8 CPU have room for four replicas of 3",
-			name:   "first", objs: workload("first", schedulerName, 3, need(corev1.ResourceCPU, "3")),
+			name:   "first", objs: workload("first", estimated, 3, need(corev1.ResourceCPU, "3")),
 			want: map[string]int32{"idc-a": 3},
 		},
 		{
 			reason: "Replicas that were assigned a moment ago, and are not seen yet, have their places",
-			name:   "second", objs: workload("second", schedulerName, 3, need(corev1.ResourceCPU, "3")),
+			name:   "second", objs: workload("second", estimated, 3, need(corev1.ResourceCPU, "3")),
 			want: map[string]int32{"idc-a": 1, "idc-b": 2},
 		},
 	}
@@ -154,7 +200,7 @@ func TestEstimates(t *testing.T) {
 		}
 		var got map[string]int32
 		if err := wait(ctx, time.Minute, tc.name+" is placed", func(ctx context.Context) (bool, error) {
-			got, err = p.clusters(ctx, tc.name)
+			got, err = p.clusters(ctx, tc.objs[0].GetNamespace(), tc.name)
 			return got != nil, err
 		}); err != nil {
 			t.Errorf("\n%s\n%v", tc.reason, err)
@@ -168,7 +214,7 @@ func TestEstimates(t *testing.T) {
 	for _, tc := range cases[1:] {
 		if err := wait(ctx, time.Minute, "all of "+tc.name+" run", func(ctx context.Context) (bool, error) {
 			d := &appsv1.Deployment{}
-			err := p.client.Get(ctx, client.ObjectKey{Namespace: metav1.NamespaceDefault, Name: tc.name}, d)
+			err := p.client.Get(ctx, client.ObjectKeyFromObject(tc.objs[1]), d)
 			return d.Status.ReadyReplicas == 3, err
 		}); err != nil {
 			t.Errorf("\n%s\n%v", tc.reason, err)

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -31,6 +30,7 @@ import (
 	workv1alpha2 "github.com/karmada-io/karmada/pkg/apis/work/v1alpha2"
 
 	fleetv1alpha1 "regionpool.io/provider-regionpool/apis/fleet/v1alpha1"
+	"regionpool.io/provider-regionpool/cluster/local/binaries"
 	"regionpool.io/provider-regionpool/cluster/local/kube"
 	"regionpool.io/provider-regionpool/cluster/local/ports"
 	"regionpool.io/provider-regionpool/cluster/local/process"
@@ -39,12 +39,13 @@ import (
 )
 
 const (
-	// schedulerName of the karmada-scheduler that uses estimates. The one of the
-	// stack is the default one, and does not.
-	schedulerName = "estimated"
+	// estimated is the karmada-scheduler of the stack, which asks fleet, and
+	// blind one that does not.
+	estimated = "default-scheduler"
+	blind     = "blind"
 
-	// tools is the module that pins Karmada.
-	tools = "../../cluster/local/tools/karmada"
+	// schedulerProcess is the name of the stack's karmada-scheduler.
+	schedulerProcess = "karmada-scheduler"
 
 	pool            = "platform-shanghai"
 	memberNamespace = "karmada-cluster"
@@ -52,8 +53,8 @@ const (
 	gpu             = corev1.ResourceName("nvidia.com/gpu")
 )
 
-// A Plane is a workload plane with two members and a karmada-scheduler that asks
-// fleet.
+// A Plane is a workload plane with two members, a karmada-scheduler that asks
+// fleet, and one that does not.
 type Plane struct {
 	client client.Client
 	stack  *stack.Stack
@@ -81,13 +82,13 @@ func Start(ctx context.Context, dir string, log *progress.Log) (*Plane, error) {
 
 func (p *Plane) start(ctx context.Context, dir string, log *progress.Log) error {
 	var err error
-	if p.ports, err = ports.ReserveN(3); err != nil {
+	if p.ports, err = ports.ReserveN(2); err != nil {
 		return fmt.Errorf("cannot reserve ports: %w", err)
 	}
-	address := loopback(p.ports[0])
 	p.stack, err = stack.Start(ctx, stack.Options{
 		Dir: filepath.Join(dir, "stack"), Members: members(), WithoutHost: true, WithoutCloud: true,
-		Parts: map[stack.Part]stack.PartOptions{stack.Fleet: {Args: []string{"--debug", "--estimator-address=" + address, "--estimator-target=localhost"}}},
+		Parts:       map[stack.Part]stack.PartOptions{stack.Fleet: {Args: []string{"--debug"}}},
+		KarmadaArgs: map[string][]string{schedulerProcess: {"--v=4"}},
 	}, log)
 	if err != nil {
 		return err
@@ -102,34 +103,20 @@ func (p *Plane) start(ctx context.Context, dir string, log *progress.Log) error 
 	}
 	plan := &fleetv1alpha1.CapacityPlan{ObjectMeta: metav1.ObjectMeta{Name: pool}}
 	for i, m := range members() {
-		if err := p.join(ctx, m.Name); err != nil {
-			return fmt.Errorf("cannot join %s: %w", m.Name, err)
+		if err := Join(ctx, p.client, p.stack.Plane(m.Name), pool); err != nil {
+			return err
 		}
 		plan.Spec.Members = append(plan.Spec.Members, fleetv1alpha1.PlanMember{Name: m.Name, Tier: int32(i)})
 	}
 	if err := p.client.Create(ctx, plan); err != nil {
 		return fmt.Errorf("cannot create the plan: %w", err)
 	}
-	return p.startScheduler(ctx, dir, log)
+	return p.startBlind(ctx, dir)
 }
 
-// buildScheduler builds karmada-scheduler with the tag by which Karmada builds it
-// (hack/build.sh): without, Kubernetes types are no protobuf messages since 1.35,
-// and the first question to an estimator ends it.
-func buildScheduler(ctx context.Context, dir string, log *progress.Log) (string, error) {
-	defer log.Step("built karmada-scheduler as Karmada does")()
-	out := filepath.Join(dir, "karmada-scheduler")
-	cmd := exec.CommandContext(ctx, "go", "build", "-tags", "kubernetes_protomessage_one_more_release", "-buildvcs=false", "-trimpath", "-ldflags=-s -w", "-o", out, "github.com/karmada-io/karmada/cmd/scheduler")
-	cmd.Dir = tools
-	if b, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("cannot build karmada-scheduler: %w: %s", err, b)
-	}
-	return out, nil
-}
-
-// startScheduler starts a karmada-scheduler as its users do to enable estimators.
-func (p *Plane) startScheduler(ctx context.Context, dir string, log *progress.Log) error {
-	path, err := buildScheduler(ctx, dir, log)
+// startBlind starts a karmada-scheduler that does not ask for estimates.
+func (p *Plane) startBlind(ctx context.Context, dir string) error {
+	set, err := binaries.Open(filepath.Join(dir, "stack", "binaries"))
 	if err != nil {
 		return err
 	}
@@ -137,18 +124,16 @@ func (p *Plane) startScheduler(ctx context.Context, dir string, log *progress.Lo
 		return fmt.Errorf("cannot make process group: %w", err)
 	}
 	_, err = p.procs.Start(ctx, process.Spec{
-		Name: "karmada-scheduler-" + schedulerName, Path: path,
+		Name: schedulerProcess + "-" + blind, Path: set.Path(binaries.KarmadaScheduler),
 		Args: []string{
 			"--kubeconfig=" + p.stack.Plane(stack.Karmada).KubeconfigPath(),
-			"--metrics-bind-address=" + loopback(p.ports[1]),
-			"--health-probe-bind-address=" + loopback(p.ports[2]),
+			"--metrics-bind-address=" + loopback(p.ports[0]),
+			"--health-probe-bind-address=" + loopback(p.ports[1]),
 			"--feature-gates=CustomizedClusterResourceModeling=false",
 			"--leader-elect=false",
-			"--scheduler-name=" + schedulerName,
-			"--enable-scheduler-estimator",
-			"--v=4",
+			"--scheduler-name=" + blind,
 		},
-		Port: p.ports[1], Health: "http://" + loopback(p.ports[2]) + "/healthz", Grace: process.NoGrace,
+		Port: p.ports[0], Health: "http://" + loopback(p.ports[1]) + "/healthz", Grace: process.NoGrace,
 	})
 	if err != nil {
 		return fmt.Errorf("cannot start karmada-scheduler: %w", err)
@@ -171,25 +156,24 @@ func (p *Plane) Close() error {
 
 func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
-// join makes a member a cluster of Karmada and of the pool.
-func (p *Plane) join(ctx context.Context, name string) error {
-	cp := p.stack.Plane(name)
-	c := cp.Client()
+// Join makes a control plane a cluster of Karmada, and of a pool.
+func Join(ctx context.Context, karmada client.Client, cp *kube.ControlPlane, pool string) error {
+	c, name := cp.Client(), cp.Name()
 	if _, err := c.CoreV1().ServiceAccounts(metav1.NamespaceSystem).Create(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: account}}, metav1.CreateOptions{}); err != nil {
-		return fmt.Errorf("cannot create an account: %w", err)
+		return fmt.Errorf("cannot create an account in %s: %w", name, err)
 	}
 	if _, err := c.RbacV1().ClusterRoleBindings().Create(ctx, &rbacv1.ClusterRoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: account},
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin"},
 		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: metav1.NamespaceSystem, Name: account}},
 	}, metav1.CreateOptions{}); err != nil {
-		return fmt.Errorf("cannot grant an account its rights: %w", err)
+		return fmt.Errorf("cannot grant an account its rights in %s: %w", name, err)
 	}
 	t, err := c.CoreV1().ServiceAccounts(metav1.NamespaceSystem).CreateToken(ctx, account, &authenticationv1.TokenRequest{
 		Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: ptr.To(int64(7200))},
 	}, metav1.CreateOptions{})
 	if err != nil {
-		return fmt.Errorf("cannot get a token: %w", err)
+		return fmt.Errorf("cannot get a token of %s: %w", name, err)
 	}
 	secret := &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Namespace: memberNamespace, Name: name},
@@ -201,7 +185,7 @@ func (p *Plane) join(ctx context.Context, name string) error {
 		Spec:       clusterv1alpha1.ClusterSpec{SyncMode: clusterv1alpha1.Push, APIEndpoint: cp.Endpoint(), SecretRef: ref, ImpersonatorSecretRef: ref},
 	}
 	for _, o := range []client.Object{secret, cluster} {
-		if err := p.client.Create(ctx, o); err != nil {
+		if err := karmada.Create(ctx, o); err != nil {
 			return fmt.Errorf("cannot create %T %s: %w", o, name, err)
 		}
 	}
@@ -214,20 +198,8 @@ func (p *Plane) connected(ctx context.Context) error {
 	for _, m := range members() {
 		said := fmt.Sprintf("of cluster(%s) has been established", m.Name)
 		err := wait(ctx, time.Minute, "karmada-scheduler is connected for "+m.Name, func(context.Context) (bool, error) {
-			logs, err := filepath.Glob(filepath.Join(p.procs.LogDir(), "*"))
-			if err != nil {
-				return false, err
-			}
-			for _, l := range logs {
-				b, err := os.ReadFile(l)
-				if err != nil {
-					return false, err
-				}
-				if strings.Contains(string(b), said) {
-					return true, nil
-				}
-			}
-			return false, nil
+			b, err := os.ReadFile(p.stack.Process(schedulerProcess).LogPath())
+			return strings.Contains(string(b), said), err
 		})
 		if err != nil {
 			return err
@@ -237,9 +209,9 @@ func (p *Plane) connected(ctx context.Context) error {
 }
 
 // clusters returns what a scheduler gave to a Deployment; nil before it did.
-func (p *Plane) clusters(ctx context.Context, name string) (map[string]int32, error) {
+func (p *Plane) clusters(ctx context.Context, namespace, name string) (map[string]int32, error) {
 	rb := &workv1alpha2.ResourceBinding{}
-	if err := p.client.Get(ctx, client.ObjectKey{Namespace: metav1.NamespaceDefault, Name: name + "-deployment"}, rb); err != nil {
+	if err := p.client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name + "-deployment"}, rb); err != nil {
 		if apierrors.IsNotFound(err) {
 			return nil, nil
 		}

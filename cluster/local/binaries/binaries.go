@@ -158,6 +158,9 @@ func Ensure(ctx context.Context, dir string, log *progress.Log, names ...string)
 func (f family) key(src fs.FS, toolchain string) (string, error) {
 	h := sha256.New()
 	_, _ = fmt.Fprintf(h, "%s %s %s %v\n", toolchain, f.pkg, f.ldflags(), f.data)
+	for _, t := range f.tags {
+		_, _ = fmt.Fprintf(h, "tag %s\n", t)
+	}
 	files, err := fs.Glob(src, "*")
 	if err != nil {
 		return "", fmt.Errorf("cannot list tool module %s: %w", f.name, err)
@@ -229,7 +232,7 @@ func (f family) build(ctx context.Context, src, dst string) error {
 	if err := os.Mkdir(bin, 0o755); err != nil {
 		return fmt.Errorf("cannot create folder: %w", err)
 	}
-	if _, err := goCommand(ctx, src, toolEnv(), "build", "-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags", f.ldflags(), "-o", bin+string(filepath.Separator), f.pkg); err != nil {
+	if _, err := goCommand(ctx, src, toolEnv(), "build", "-mod=readonly", "-trimpath", "-buildvcs=false", "-tags", strings.Join(f.tags, ","), "-ldflags", f.ldflags(), "-o", bin+string(filepath.Separator), f.pkg); err != nil {
 		return err
 	}
 	for _, p := range f.programs {

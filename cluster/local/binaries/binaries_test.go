@@ -42,6 +42,7 @@ func TestKey(t *testing.T) {
 		"Shifted":    {reason: "The same bytes in other files are another build.", args: args{f: base.f, src: module("ab", "", "c"), toolchain: "go1.26"}},
 		"Toolchain":  {reason: "Another toolchain is another build.", args: args{f: base.f, src: base.src, toolchain: "go1.27"}},
 		"Stamps":     {reason: "Another version stamp is another build.", args: args{f: family{name: "etcd", pkg: ".", stamps: map[string]string{"a": "b"}}, src: base.src, toolchain: "go1.26"}},
+		"Tags":       {reason: "Another build tag is another build.", args: args{f: family{name: "etcd", pkg: ".", tags: []string{"a"}}, src: base.src, toolchain: "go1.26"}},
 		"Data":       {reason: "Other data files are another build.", args: args{f: family{name: "etcd", pkg: ".", data: []datum{{name: "a"}}}, src: base.src, toolchain: "go1.26"}},
 	}
 	for name, tc := range cases {

@@ -12,6 +12,9 @@ type family struct {
 	// programs the build must yield.
 	programs []string
 
+	// tags are the build tags with which the programs are released.
+	tags []string
+
 	// stamps are link-time variables: programs built outside their own release
 	// process do not know their version otherwise.
 	stamps map[string]string
@@ -41,6 +44,7 @@ const (
 	KarmadaAggregated        = "aggregated-apiserver"
 	KarmadaControllerManager = "controller-manager"
 	KarmadaScheduler         = "scheduler"
+	KarmadaEstimator         = "scheduler-estimator"
 	KarmadaWebhook           = "webhook"
 
 	CrossplaneCRDs  = "crossplane-crds"
@@ -102,8 +106,12 @@ func families() []family {
 		{
 			name:     "karmada",
 			pkg:      "tool",
-			programs: []string{KarmadaAggregated, KarmadaControllerManager, KarmadaScheduler, KarmadaWebhook},
-			stamps:   map[string]string{"github.com/karmada-io/karmada/pkg/version.gitVersion": "v1.18.0"},
+			programs: []string{KarmadaAggregated, KarmadaControllerManager, KarmadaScheduler, KarmadaEstimator, KarmadaWebhook},
+			// Without it the types of Kubernetes are no protobuf messages since
+			// 1.35, and karmada-scheduler ends when it first asks an estimator
+			// (hack/build.sh of Karmada).
+			tags:   []string{"kubernetes_protomessage_one_more_release"},
+			stamps: map[string]string{"github.com/karmada-io/karmada/pkg/version.gitVersion": "v1.18.0"},
 			data: []datum{
 				{module: karmadaModule, path: "charts/karmada/_crds", name: KarmadaCRDs},
 				{module: karmadaModule, path: "artifacts/deploy/webhook-configuration.yaml", name: KarmadaWebhooks},

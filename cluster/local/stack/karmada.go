@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 
 	"golang.org/x/sync/errgroup"
@@ -32,8 +33,9 @@ const (
 	karmadaControllers = "namespace-controller,garbage-collector-controller,serviceaccount-token-controller,ttl-after-finished-controller,clusterrole-aggregation-controller"
 
 	// karmadaGates turns resource modeling off: our fleet counts exactly what
-	// the models would estimate.
-	karmadaGates = "CustomizedClusterResourceModeling=false"
+	// the models would estimate. Multiple pod templates let bindings say what
+	// the pods of a Spark application, or of another group, need.
+	karmadaGates = "CustomizedClusterResourceModeling=false,MultiplePodTemplatesScheduling=true"
 
 	karmadaQPS, karmadaBurst = "200", "400"
 )
@@ -66,6 +68,11 @@ func (s *Stack) startKarmada(ctx context.Context) error {
 	if err := s.installKarmada(ctx, cp, c); err != nil {
 		return err
 	}
+	ports, err := s.reservePorts(1)
+	if err != nil {
+		return err
+	}
+	estimator := loopback(ports[0])
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.startKarmadaControllers(gctx, cp) })
 	g.Go(func() error { return s.startKarmadaScheduler(gctx, cp) })
@@ -74,7 +81,11 @@ func (s *Stack) startKarmada(ctx context.Context) error {
 		return err
 	}
 	done()
-	return s.startController(ctx, Fleet, []string{"--kubeconfig=" + cp.KubeconfigPath()}, nil)
+	return s.startController(ctx, Fleet, []string{
+		"--kubeconfig=" + cp.KubeconfigPath(),
+		"--estimator-address=" + estimator,
+		"--estimator-target=localhost",
+	}, nil)
 }
 
 // installKarmada brings Karmada's API to life: its CRDs, its aggregated API
@@ -255,9 +266,12 @@ func (s *Stack) startKarmadaControllers(ctx context.Context, cp *kube.ControlPla
 	)
 }
 
+// startKarmadaScheduler starts karmada-scheduler, which asks our fleet how many
+// replicas fit.
 func (s *Stack) startKarmadaScheduler(ctx context.Context, cp *kube.ControlPlane) error {
 	return s.startKarmadaComponent(ctx, cp, "karmada-scheduler", binaries.KarmadaScheduler, "",
 		"--leader-elect=false",
+		"--enable-scheduler-estimator",
 	)
 }
 
@@ -281,7 +295,7 @@ func (s *Stack) startKarmadaComponent(ctx context.Context, cp *kube.ControlPlane
 			"--kube-api-qps=" + karmadaQPS,
 			"--kube-api-burst=" + karmadaBurst,
 			"--feature-gates=" + karmadaGates,
-		}, args...),
+		}, slices.Concat(args, s.o.KarmadaArgs[name])...),
 		Port:   ports[0],
 		Health: health,
 		Grace:  process.NoGrace,

@@ -38,6 +38,11 @@ type Options struct {
 	// Parts changes how our own programs run.
 	Parts map[Part]PartOptions
 
+	// KarmadaArgs are added to the arguments of Karmada's programs, by the names
+	// of their processes, such as "karmada-scheduler". They win over those of the
+	// stack.
+	KarmadaArgs map[string][]string
+
 	// ClockFactor is how much faster the cloud's clock runs; 60 if zero.
 	ClockFactor float64
 }
@@ -51,6 +56,11 @@ type Member struct {
 
 	// Node is what each of them is like. Its name is made from the member's.
 	Node kube.Node
+
+	// Idle clusters have an API server and nodes, and nothing that makes or runs
+	// pods. They cost little, where only decisions count. Their nodes are what
+	// Node says of them, its conditions included.
+	Idle bool
 }
 
 // NewMember returns a member with equal nodes.
@@ -101,8 +111,10 @@ type Part string
 //     /readyz).
 //   - Function gets --address, --tls-server-certs-dir (ca.crt, tls.crt, tls.key)
 //     and --metrics-address.
-//   - Fleet gets --kubeconfig of the Karmada API, --metrics-bind-address and
-//     --health-probe-bind-address (which must answer /readyz).
+//   - Fleet gets --kubeconfig of the Karmada API, --metrics-bind-address,
+//     --health-probe-bind-address (which must answer /readyz), and
+//     --estimator-address and --estimator-target, by which it is the estimator of
+//     karmada-scheduler.
 //   - CloudSim gets --ack-address, --tke-address, --admin-address, --dir (its own
 //     folder), --etcd, --binaries (a folder for binaries.Open), --clock-factor
 //     and --config (a file with the accounts that Cloud returns).

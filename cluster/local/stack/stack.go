@@ -222,7 +222,12 @@ func (s *Stack) planeOptions(name string) kube.Options {
 func (s *Stack) startMember(ctx context.Context, m Member) error {
 	done := s.log.Step("member %s is ready, with %d nodes", m.Name, m.Nodes)
 	o := s.planeOptions(m.Name)
-	o.Controllers, o.Scheduler, o.Kwok = kube.MemberControllers, true, true
+	if m.Idle {
+		// Nobody would take the taint of a new node off.
+		o.APIServerArgs = []string{"--disable-admission-plugins=TaintNodesByCondition"}
+	} else {
+		o.Controllers, o.Scheduler, o.Kwok = kube.MemberControllers, true, true
+	}
 	cp, err := kube.Start(ctx, o)
 	if err != nil {
 		return err
@@ -235,6 +240,10 @@ func (s *Stack) startMember(ctx context.Context, m Member) error {
 		if err := cp.AddNode(ctx, n); err != nil {
 			return fmt.Errorf("cannot prepare member %s: %w", m.Name, err)
 		}
+	}
+	if m.Idle {
+		done()
+		return nil
 	}
 	for _, n := range m.nodes() {
 		if err := cp.WaitNode(ctx, n.Name); err != nil {
