@@ -45,7 +45,11 @@ type outcome struct {
 type run struct {
 	dir  string
 	seed uint64
-	log  *progress.Log
+	// region of the benchmark scale: members x nodes of each x pods on each node.
+	region string
+	// nodes of the clusters of the benchmark simulation, separated by commas.
+	nodes string
+	log   *progress.Log
 }
 
 var benchmarks = []benchmark{
@@ -66,16 +70,38 @@ var benchmarks = []benchmark{
 		goal: fmt.Sprintf("the next cloud is called within %g s, the first replica is Ready within %.1f s", maxNextCloudSeconds, maxFirstReplicaSeconds),
 	},
 	{
+		name: "bindings", unit: "as each case says", run: bindings,
+		goal: fmt.Sprintf("from create to spec.clusters %d times as fast as karmada-scheduler", bindingGoal),
+	},
+	{
 		name: "exact", unit: "share of scenarios in which the simulation agrees with kube-scheduler", run: exactness,
 		goal: fmt.Sprintf("all of at least %d scenarios agree", minScenarios),
+	},
+	{
+		name: "simulation", unit: "as each case says", run: simulate,
+		goal: fmt.Sprintf("%d times scheduler_perf for %d identical pods, %d times for %d, %d times for different ones, %d times for counting, %d times with the snapshot built cold; at most %d ms for %d on a crowded cluster",
+			manyGoal, manyCopies, fewGoal, fewCopies, differentGoal, warmGoal, coldGoal, maxCrowdMillis, manyCopies),
 	},
 	{
 		name: "choice", unit: "as each case says", run: choices,
 		goal: fmt.Sprintf("1.00 in all of %d cases", choiceCases),
 	},
 	{
+		name: "joint", unit: "as each case says", run: joints,
+		goal: fmt.Sprintf("1.00 in all of %d cases", jointCases),
+	},
+	{
 		name: "planner", unit: "as each case says", run: plannerBench,
 		goal: "no higher cost than the rival, in less time, with all replicas placed; also when it may use no more nodes than the rival",
+	},
+	{
+		name: "day", unit: "as each case says", run: simulatedDay,
+		goal: "of ours no replica is premature, and none unplaced while there is capacity",
+	},
+	{
+		name: "scale", unit: "as each case says", run: scale,
+		goal: fmt.Sprintf("at most %d bytes a pod and %d bytes a node beyond client-go, p99 of updates at most %d µs and of placements %d ms",
+			maxBytesPerPod, maxBytesPerNode, maxUpdateMicroseconds, maxPlacementMilliseconds),
 	},
 }
 
@@ -91,6 +117,8 @@ func main() {
 func command(args []string) error {
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	seed := fs.Uint64("seed", 1, "seed of everything random")
+	region := fs.String("region", defaultRegion, "size of the region of the benchmark scale: members x nodes of each x pods on each node")
+	nodes := fs.String("nodes", defaultNodes, "nodes of the clusters of the benchmark simulation, separated by commas")
 	fs.Usage = func() {
 		_, _ = fmt.Fprintf(fs.Output(), "Usage: bench [flags] all|%s\n", strings.Join(names(), "|"))
 		fs.PrintDefaults()
@@ -126,7 +154,7 @@ func command(args []string) error {
 			break
 		}
 		fmt.Printf("Benchmark %s: %s\n", b.name, b.goal)
-		out, err := b.run(ctx, &run{dir: dir, seed: *seed, log: progress.New(os.Stdout)})
+		out, err := b.run(ctx, &run{dir: dir, seed: *seed, region: *region, nodes: *nodes, log: progress.New(os.Stdout)})
 		if err != nil {
 			errs = append(errs, fmt.Errorf("benchmark %s failed: %w", b.name, err))
 			continue

@@ -69,6 +69,8 @@ func placement(ctx context.Context, r *run) (outcome, error) {
 	e, err := startStack(ctx, r, "placement", stack.Options{
 		WithoutCloud: true, Members: members,
 		Parts: map[stack.Part]stack.PartOptions{stack.Function: {Disabled: true}},
+		// The rival goes by what Karmada knows itself.
+		KarmadaArgs: map[string][]string{"karmada-scheduler": {"--enable-scheduler-estimator=false"}},
 	})
 	if err != nil {
 		return outcome{}, err

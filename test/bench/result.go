@@ -71,7 +71,12 @@ func (r Result) print(out io.Writer) {
 	for _, c := range r.Cases {
 		_, _ = fmt.Fprintf(w, "  %s\t%s", c.Case, figure(c.Ours))
 		for _, name := range names {
-			_, _ = fmt.Fprintf(w, "\t%s", figure(c.Rivals[name]))
+			// Not every case has every rival.
+			shown := "-"
+			if v, ok := c.Rivals[name]; ok {
+				shown = figure(v)
+			}
+			_, _ = fmt.Fprintf(w, "\t%s", shown)
 		}
 		_, _ = fmt.Fprintln(w)
 	}
