@@ -53,6 +53,8 @@ status: ## Show the processes of the local stack
 generate: ## Regenerate deep copies, method sets, CRDs and XRDs
 	cd apis && $(GO) generate .
 
+# test/bench/schedulerperf is left out here and below: it has much of Kubernetes in
+# it, and takes ten minutes on a new machine.
 vet: ## go vet
 	$(GO) vet ./...
 	$(GO) vet -C cluster/xpkg ./...
