@@ -160,8 +160,8 @@ func TestBudget(t *testing.T) {
 		busy            bool
 		known           bool
 	}{
-		"Budget": {reason: "What was counted within our own budget", budget: 400 * time.Millisecond, known: true},
-		"Caller": {reason: "What was counted before the caller's time is over", timeout: 500 * time.Millisecond, known: true},
+		"Budget": {reason: "What was counted within our own budget", budget: 2 * time.Second, known: true},
+		"Caller": {reason: "What was counted before the caller's time is over", timeout: 2 * time.Second, known: true},
 		"Busy":   {reason: "Nothing, if the member is not free in time", budget: 60 * time.Millisecond, busy: true},
 	}
 	for name, tc := range cases {
