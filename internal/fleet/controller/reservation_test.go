@@ -355,12 +355,8 @@ func TestBurst(t *testing.T) {
 	if err := f.Client.Create(ctx, r); err != nil {
 		t.Fatal(err)
 	}
-	began := time.Now()
 	if diff := cmp.Diff(map[string]int32{"idc-a": 2, "ack": 2}, round()); diff != "" {
 		t.Fatalf("The rest starts on virtual nodes at once: -want, +got:\n%s", diff)
-	}
-	if took := time.Since(began); took > time.Second {
-		t.Errorf("It took %s", took)
 	}
 	for range 2 {
 		if diff := cmp.Diff(map[string]int32{"idc-a": 2, "ack": 2}, round()); diff != "" {

@@ -341,7 +341,15 @@ func changed(b *Binding, targets []Target) bool {
 	return false
 }
 
-func sorted(m map[string]int32) []string { return slices.Sorted(maps.Keys(m)) }
+func sorted(m map[string]int32) []string {
+	if len(m) == 0 {
+		return nil
+	}
+	// slices.Sorted would grow as it goes: it does not know how many there are.
+	out := slices.AppendSeq(make([]string, 0, len(m)), maps.Keys(m))
+	slices.Sort(out)
+	return out
+}
 
 func total(m map[string]int32) int32 {
 	sum := int32(0)

@@ -30,6 +30,9 @@ func (r *round) replaced(w *work, name string) int32 {
 // replacedIn all members.
 func (r *round) replacedIn(w *work) int32 {
 	n := int32(0)
+	if w.pool.ReplaceAfter <= 0 {
+		return n
+	}
 	for name := range w.target {
 		n += r.replaced(w, name)
 	}

@@ -218,7 +218,7 @@ func (r *round) toNodes(w *work) error {
 	home := w.goingHome()
 	for i := len(w.pool.members) - 1; i >= 0 && w.moving < step; i-- {
 		m := w.pool.members[i]
-		if !m.usable() || w.Refused[m.Name] != "" {
+		if len(m.virtuals) == 0 || !m.usable() || w.Refused[m.Name] != "" {
 			continue
 		}
 		n := int32(0)
@@ -318,7 +318,7 @@ func (r *round) movable(w *work) []VirtualReplicas {
 	skip := max(0, w.moving) + w.goingHome()
 	for i := len(w.pool.members) - 1; i >= 0; i-- {
 		m := w.pool.members[i]
-		if !m.usable() {
+		if len(m.virtuals) == 0 || !m.usable() {
 			continue
 		}
 		left, gone := w.target[m.Name], w.gone[m.Name]
