@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/retry"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -436,6 +437,31 @@ func (e *external) nudge(ctx context.Context, cl *clusterv1alpha1.Cluster) error
 	return errors.Wrap(ignoreNotFound(e.conn.Client.Patch(ctx, cl, p)), "cannot annotate the Karmada Cluster")
 }
 
+// errChanged says that someone else changed a binding since it was read.
+var errChanged = errors.New("it was just changed by someone else")
+
+// unmark gives bindings back what markRetained changed. Others write to them at
+// the same time, Karmada and Members that leave together, so it is tried again at
+// once: to come back for it would take the reconciler's backoff, up to a minute.
+func (e *external) unmark(ctx context.Context, name string) error {
+	return retry.OnError(retry.DefaultBackoff, func(err error) bool { return errors.Is(err, errChanged) }, func() error {
+		bs, err := e.bindings(ctx, func(b binding) bool { return retainedBy(b, name) })
+		if err != nil {
+			return err
+		}
+		for _, b := range bs {
+			ok, err := e.change(ctx, b, func() { unmarkRetained(b, name) })
+			if err != nil {
+				return err
+			}
+			if !ok {
+				return errors.Wrapf(errChanged, "cannot change the binding of %s back", b)
+			}
+		}
+		return nil
+	})
+}
+
 // left cleans up after the Karmada Cluster is gone, or has never been. A member
 // that cannot be reached keeps the service accounts, which then serve nobody.
 func (e *external) left(ctx context.Context, mg *v1alpha1.Member, absent bool) error {
@@ -443,17 +469,9 @@ func (e *external) left(ctx context.Context, mg *v1alpha1.Member, absent bool) e
 	e.conn.UnwatchBindings(ctx, reconcile.Key(mg))
 
 	// While someone else's Cluster has the name, the marks are that one's.
-	bs, err := e.bindings(ctx, func(b binding) bool { return absent && retainedBy(b, name) })
-	if err != nil {
-		return err
-	}
-	for _, b := range bs {
-		ok, err := e.change(ctx, b, func() { unmarkRetained(b, name) })
-		if err != nil {
+	if absent {
+		if err := e.unmark(ctx, name); err != nil {
 			return err
-		}
-		if !ok {
-			return errors.Errorf("cannot change the binding of %s back: it was just changed by someone else", b)
 		}
 	}
 

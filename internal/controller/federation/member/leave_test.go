@@ -14,9 +14,12 @@ import (
 	workv1alpha2 "github.com/karmada-io/karmada/pkg/apis/work/v1alpha2"
 	karmadautil "github.com/karmada-io/karmada/pkg/util"
 	corev1 "k8s.io/api/core/v1"
+	kerrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"regionpool.io/provider-regionpool/apis/federation/v1alpha1"
 	fleetv1alpha1 "regionpool.io/provider-regionpool/apis/fleet/v1alpha1"
@@ -533,5 +536,38 @@ func TestLeft(t *testing.T) {
 	crs, err := w.member.RbacV1().ClusterRoles().List(ctx, metav1.ListOptions{})
 	if err != nil || len(crs.Items) != 0 {
 		t.Errorf("Observe(...): roles stay in the member: %d, %v", len(crs.Items), err)
+	}
+}
+
+// TestLeftUnmarks has someone else write to a binding while its mark is taken away.
+func TestLeftUnmarks(t *testing.T) {
+	marked := rb("web")
+	markRetained(binding{Object: marked, spec: &marked.Spec, status: &marked.Status}, "idc-a")
+	cases := map[string]struct {
+		reason    string
+		conflicts int
+		left      bool
+	}{
+		"Once":   {"Who comes second tries again at once", 1, true},
+		"Always": {"It is not tried for ever", 1000, false},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			n := 0
+			w := newWorld(t, worldOptions{
+				host: []client.Object{secret("idc-a", kubeconfig("https://idc-a:6443"))}, karmada: []client.Object{marked.DeepCopy()},
+				funcs: interceptor.Funcs{Patch: func(ctx context.Context, c client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption) error {
+					if n++; n <= tc.conflicts {
+						return kerrors.NewConflict(schema.GroupResource{Resource: "resourcebindings"}, o.GetName(), nil)
+					}
+					return c.Patch(ctx, o, p, opts...)
+				}},
+			})
+			_, err := w.e.Observe(context.Background(), newMember(deleted))
+			b := get(t, w.karmada, rb("web"))
+			if (err == nil) != tc.left || retainedBy(binding{Object: b, spec: &b.Spec}, "idc-a") == tc.left {
+				t.Errorf("\nReason: %s\nObserve(...): %v, the binding has %v", tc.reason, err, b.GetAnnotations())
+			}
+		})
 	}
 }
