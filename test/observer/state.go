@@ -78,21 +78,3 @@ func (s State) Workload(name string) Workload {
 	}
 	return Workload{Name: name}
 }
-
-// Totals of all workloads: Ready replicas at home and in the cloud, and pending
-// ones.
-func (s State) Totals() (own, cloud, pending int) {
-	for _, w := range s.Workloads {
-		own, cloud, pending = own+w.Own, cloud+w.Cloud, pending+w.Pending
-	}
-	return own, cloud, pending
-}
-
-// FloorViolations of all workloads.
-func (s State) FloorViolations() int {
-	n := 0
-	for _, w := range s.Workloads {
-		n += w.ReadyFloorViolations
-	}
-	return n
-}

@@ -124,12 +124,6 @@ func (s *Set) add(crd *extv1.CustomResourceDefinition) error {
 	return nil
 }
 
-// Has says whether the set knows the kind.
-func (s *Set) Has(gvk schema.GroupVersionKind) bool {
-	_, ok := s.kinds[gvk]
-	return ok
-}
-
 // Default sets the defaults of the schema, as the API server does on admission.
 // Objects of unknown kinds are left alone.
 func (s *Set) Default(o *unstructured.Unstructured) {
