@@ -212,7 +212,7 @@ func (p *Plane) batch(ctx context.Context, w *World, b *Batch) (*Report, error) 
 	if err := p.change(ctx, b); err != nil {
 		return nil, err
 	}
-	before, err := p.read(ctx)
+	before, err := p.read(ctx, nothing)
 	if err != nil {
 		return nil, err
 	}
@@ -239,7 +239,7 @@ func (p *Plane) batch(ctx context.Context, w *World, b *Batch) (*Report, error) 
 		return nil, fmt.Errorf("cannot simulate batch %s on the member: %w", b.Name, err)
 	}
 	r.Simulated = want.Placed
-	r.same(want, got)
+	r.same(want, got, sameImages(before, live))
 	n, err := p.simulator.Count(ctx, before.Fork(), pod, b.Replicas)
 	if err != nil {
 		return nil, fmt.Errorf("cannot count batch %s: %w", b.Name, err)
