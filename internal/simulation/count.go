@@ -34,7 +34,7 @@ func (e *engine) count(ctx context.Context, f *snapshot.Fork, pod *corev1.Pod, l
 	case r == nil:
 		return -1, nil
 	case r.pods == nil || !r.pods.decides():
-		return r.room(limit), nil
+		return r.room(ctx, pod, limit)
 	}
 	// Where the first of a series with affinity to itself goes depends on
 	// scores, and with it where the others can.
@@ -45,10 +45,11 @@ func (e *engine) count(ctx context.Context, f *snapshot.Fork, pod *corev1.Pod, l
 	if r, err = e.newQuickRun(ctx, p, f, pod, template, false); err != nil || r == nil {
 		return -1, err
 	}
-	if n := r.room(limit - 1); n >= 0 {
-		return 1 + n, nil
+	n, err := r.room(ctx, pod, limit-1)
+	if n >= 0 {
+		n++
 	}
-	return -1, nil
+	return n, err
 }
 
 // decides reports whether the first copy decides where others can go.
@@ -56,7 +57,7 @@ func (p *interPod) decides() bool { return len(p.affinity) > 0 && p.self && !p.a
 
 // room returns for how many copies there is room, at most limit, or -1 if that
 // depends on the order in which they are placed.
-func (r *quickRun) room(limit int) int {
+func (r *quickRun) room(ctx context.Context, pod *corev1.Pod, limit int) (int, error) {
 	each := int64(limit)
 	if !r.skip.Has(pluginnames.NodePorts) && slices.Contains(r.profile.filter, pluginnames.NodePorts) {
 		each = 1
@@ -68,28 +69,33 @@ func (r *quickRun) room(limit int) int {
 				continue
 			}
 			if exclusive >= 0 && exclusive != e.key {
-				return -1
+				return -1, nil
 			}
 			exclusive = e.key
 		}
 	}
 	if r.hard != nil && slices.ContainsFunc(r.hard.constraints, func(c hardConstraint) bool { return c.self }) {
 		if len(r.hard.constraints) > 1 || exclusive >= 0 {
-			return -1
+			return -1, nil
 		}
-		return r.spreadRoom(&r.hard.constraints[0], each, int64(limit))
+		return r.spreadRoom(ctx, pod, &r.hard.constraints[0], each, int64(limit))
 	}
 	var total int64
 	var taken []bool
-	for i, ok := range r.ok {
-		if !ok {
+	for i, at := range r.view.order {
+		if total >= int64(limit) {
+			break
+		}
+		if takes, err := r.takes(ctx, pod, i); err != nil {
+			return 0, err
+		} else if !takes || r.refuses(i) {
 			continue
 		}
 		if exclusive >= 0 {
 			k := r.pods.keys[exclusive].domains
 			if d := k.of[i]; d >= 0 {
 				if taken == nil {
-					taken = make([]bool, k.num())
+					taken = r.view.bools.take(k.num())
 				}
 				if !taken[d] {
 					taken[d] = true
@@ -98,23 +104,27 @@ func (r *quickRun) room(limit int) int {
 				continue
 			}
 		}
-		total += r.fit.room(&r.view.slots[r.view.order[i]].now, each)
+		total += r.fit.room(&r.view.slots[at].now, each)
 	}
-	return int(min(total, int64(limit)))
+	return int(min(total, int64(limit))), nil
 }
 
 // spreadRoom is room with one constraint that copies of the pod count in. The
 // lowest domain can always take one more while it has room; so the lowest count
 // rises to that of the domain that is full first, and the others to the skew
 // above it, in whatever order they are filled.
-func (r *quickRun) spreadRoom(c *hardConstraint, each, limit int64) int {
+func (r *quickRun) spreadRoom(ctx context.Context, pod *corev1.Pod, c *hardConstraint, each, limit int64) (int, error) {
 	room := make([]int64, len(c.counts))
 	for i, d := range c.domains.of {
-		if r.dead[i] || d < 0 || r.pods != nil && r.pods.refuses(i) != "" {
+		takes, err := r.takes(ctx, pod, i)
+		if err != nil {
+			return 0, err
+		}
+		if !takes || d < 0 || r.pods != nil && r.pods.refuses(i) != "" {
 			continue
 		}
 		if !c.counting[i] || c.maxSkew < 1 {
-			return -1
+			return -1, nil
 		}
 		room[d] += r.fit.room(&r.view.slots[r.view.order[i]].now, each)
 	}
@@ -131,5 +141,5 @@ func (r *quickRun) spreadRoom(c *hardConstraint, each, limit int64) int {
 	for d, n := range c.counts {
 		total += max(0, min(room[d], floor+int64(c.maxSkew)-n))
 	}
-	return int(min(total, limit))
+	return int(min(total, limit)), nil
 }

@@ -3,6 +3,7 @@ package simulation
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -38,7 +39,8 @@ type interPod struct {
 	// changed since they were computed.
 	scoring, moved bool
 	raw            []int64
-	table          []int64
+
+	buffers *buffers
 }
 
 // podDomains counts pods in the domains of one topology key.
@@ -81,8 +83,8 @@ func (r *quickRun) newInterPod(pod *corev1.Pod, template *framework.PodInfo) (*i
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the affinity terms of the pod: %w", err)
 	}
-	p := &interPod{byID: map[string]int{}, weight: r.profile.weights[pluginnames.InterPodAffinity]}
-	effects := make([][]effect, len(v.all))
+	p := &interPod{byID: map[string]int{}, weight: r.profile.weights[pluginnames.InterPodAffinity], buffers: &v.buffers}
+	effects := v.noEffects()
 	if err := r.ownTerms(p, in, pod, effects); err != nil {
 		return nil, err
 	}
@@ -90,21 +92,54 @@ func (r *quickRun) newInterPod(pod *corev1.Pod, template *framework.PodInfo) (*i
 	if len(p.keys) == 0 {
 		return nil, nil
 	}
-	p.copy = effects[self]
+	p.copy = slices.Clone(effects.of[self])
 	for k := range p.keys {
 		n := p.keys[k].domains.num()
 		d := &p.keys[k]
-		d.attracting, d.repelled, d.repelling, d.scores = make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n)
+		d.attracting, d.repelled, d.repelling, d.scores = v.ints.take(n), v.ints.take(n), v.ints.take(n), v.ints.take(n)
 	}
+	left := v.tallied(effects.classes)
 	for i, at := range v.order {
+		if left <= 0 {
+			break
+		}
 		for _, c := range v.slots[at].now.present {
-			for _, e := range effects[c.class] {
+			for k, e := range effects.of[c.class] {
 				p.apply(i, e, int64(c.count))
+				if k == 0 {
+					left -= c.count
+				}
 			}
 		}
 	}
-	p.raw, p.moved = make([]int64, len(v.order)), true
+	p.raw, p.moved = v.ints.take(len(v.order)), true
 	return p, nil
+}
+
+// effects of the pods of each class, and the classes that have any.
+type effects struct {
+	of      [][]effect
+	classes []int32
+}
+
+// noEffects returns effects that are good until it is called again.
+func (v *view) noEffects() *effects {
+	e := &v.effects
+	for _, at := range e.classes {
+		e.of[at] = e.of[at][:0]
+	}
+	e.classes = e.classes[:0]
+	if n := len(v.all); n > len(e.of) {
+		e.of = append(e.of, make([][]effect, n-len(e.of))...)
+	}
+	return e
+}
+
+func (e *effects) add(class int32, x effect) {
+	if len(e.of[class]) == 0 {
+		e.classes = append(e.classes, class)
+	}
+	e.of[class] = append(e.of[class], x)
 }
 
 // key returns the number of a topology key.
@@ -113,13 +148,13 @@ func (p *interPod) key(v *view, key string) int {
 	if !ok {
 		at = len(p.keys)
 		p.byID[key] = at
-		p.keys = append(p.keys, podDomains{domains: v.domains(key, true)})
+		p.keys = append(p.keys, podDomains{domains: v.domains(key)})
 	}
 	return at
 }
 
 // ownTerms adds the effects of pods that the pod's own terms match.
-func (r *quickRun) ownTerms(p *interPod, in *framework.PodInfo, pod *corev1.Pod, effects [][]effect) error {
+func (r *quickRun) ownTerms(p *interPod, in *framework.PodInfo, pod *corev1.Pod, effects *effects) error {
 	v := r.view
 	var matched map[int32]int
 	for k := range in.RequiredAffinityTerms {
@@ -140,7 +175,7 @@ func (r *quickRun) ownTerms(p *interPod, in *framework.PodInfo, pod *corev1.Pod,
 	for at, n := range matched {
 		if n == len(in.RequiredAffinityTerms) {
 			for _, key := range p.affinity {
-				effects[at] = append(effects[at], effect{key: key, kind: attracts, by: 1})
+				effects.add(at, effect{key: key, kind: attracts, by: 1})
 			}
 		}
 	}
@@ -151,7 +186,7 @@ func (r *quickRun) ownTerms(p *interPod, in *framework.PodInfo, pod *corev1.Pod,
 		}
 		key := p.key(v, t.TopologyKey)
 		p.antiAffinity = append(p.antiAffinity, key)
-		v.matched(t, func(at int32) { effects[at] = append(effects[at], effect{key: key, kind: repelled, by: 1}) })
+		v.matched(t, func(at int32) { effects.add(at, effect{key: key, kind: repelled, by: 1}) })
 	}
 	if p.weight == 0 {
 		return nil
@@ -166,7 +201,7 @@ func (r *quickRun) ownTerms(p *interPod, in *framework.PodInfo, pod *corev1.Pod,
 				return err
 			}
 			e := effect{key: p.key(v, t.TopologyKey), kind: scores, by: side.sign * int64(t.Weight)}
-			v.matched(&t.AffinityTerm, func(at int32) { effects[at] = append(effects[at], e) })
+			v.matched(&t.AffinityTerm, func(at int32) { effects.add(at, e) })
 		}
 	}
 	return nil
@@ -203,7 +238,7 @@ func (v *view) matched(t *fwk.AffinityTerm, fn func(int32)) {
 }
 
 // termsOfOthers adds the effects of pods whose terms match the pod.
-func (r *quickRun) termsOfOthers(p *interPod, pod *corev1.Pod, terms bool, effects [][]effect) {
+func (r *quickRun) termsOfOthers(p *interPod, pod *corev1.Pod, terms bool, effects *effects) {
 	v := r.view
 	if len(v.affineClasses) == 0 {
 		return
@@ -220,7 +255,7 @@ func (r *quickRun) termsOfOthers(p *interPod, pod *corev1.Pod, terms bool, effec
 		pi := v.all[at].terms
 		add := func(t *fwk.AffinityTerm, kind effectKind, by int64) {
 			if t.Matches(pod, ns) {
-				effects[at] = append(effects[at], effect{key: p.key(v, t.TopologyKey), kind: kind, by: by})
+				effects.add(at, effect{key: p.key(v, t.TopologyKey), kind: kind, by: by})
 			}
 		}
 		for k := range pi.RequiredAntiAffinityTerms {
@@ -348,12 +383,12 @@ func (p *interPod) add(ok []bool, totals []int64) {
 	normal := func(raw int64) int64 {
 		return int64(float64(fwk.MaxNodeScore)*(float64(raw-lowest)/float64(highest-lowest))) * p.weight
 	}
-	p.table = tabulate(p.table, lowest, highest, normal)
+	table := p.buffers.tabulate(lowest, highest, normal)
 	for i, good := range ok {
 		switch {
 		case !good:
-		case p.table != nil:
-			totals[i] += p.table[p.raw[i]-lowest]
+		case table != nil:
+			totals[i] += table[p.raw[i]-lowest]
 		default:
 			totals[i] += normal(p.raw[i])
 		}

@@ -17,7 +17,9 @@ const maxJudgements = 32
 // A judgement is what the plugins that look at the Node object only say of each
 // node, for all pods with the same tolerations, node selector and node affinity.
 type judgement struct {
-	of []judged
+	// of has it by slot.
+	of   []judged
+	read reader
 }
 
 // judged is what they say of one node.
@@ -59,18 +61,22 @@ func (r *quickRun) judgement(ctx context.Context, pod *corev1.Pod) (*judgement, 
 		j.of = append(j.of, make([]judged, len(v.slots)-len(j.of))...)
 	}
 	var judge func(i int) (judged, error)
-	for i, at := range v.order {
+	before := j.read
+	err = v.news(&j.read, func(i int, at int32) (err error) {
 		if j.of[at].node == v.slots[at].node {
-			continue
+			return nil
 		}
 		if judge == nil {
 			if judge, err = r.judge(ctx, pod); err != nil {
-				return nil, err
+				return err
 			}
 		}
-		if j.of[at], err = judge(i); err != nil {
-			return nil, err
-		}
+		j.of[at], err = judge(i)
+		return err
+	})
+	if err != nil {
+		j.read = before
+		return nil, err
 	}
 	return j, nil
 }

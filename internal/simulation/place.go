@@ -151,8 +151,11 @@ func (e *engine) runner(ctx context.Context, p *profile, f *snapshot.Fork, pod *
 	// What a quick run knows of a node is not that room on it is kept for others.
 	if len(e.nominator.waiting) == 0 {
 		q, err := e.newQuickRun(ctx, p, f, pod, template, true)
-		if q != nil || err != nil {
-			return q, err
+		if err != nil {
+			return nil, err
+		}
+		if q != nil {
+			return q, q.start(ctx, pod)
 		}
 	}
 	return &run{profile: p, fork: f, claims: hasClaims(pod)}, nil

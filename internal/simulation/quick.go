@@ -125,7 +125,7 @@ type quickRun struct {
 	dead, ok []bool
 	feasible int
 	// local are the scores of each node that depend on nothing but that node.
-	local []int64
+	local, images []int64
 	// The scores that are normalized over the feasible nodes by the highest,
 	// nil where they are all zero.
 	taints, preferred []int64
@@ -159,6 +159,7 @@ func (e *engine) newQuickRun(ctx context.Context, p *profile, f *snapshot.Fork, 
 		}
 	}
 	r.view.load(f)
+	r.view.reset()
 	var err error
 	if r.judged, err = r.judgement(ctx, pod); err != nil {
 		return nil, err
@@ -180,51 +181,66 @@ func (e *engine) newQuickRun(ctx context.Context, p *profile, f *snapshot.Fork, 
 	}
 	r.class = r.view.classOf(template)
 	e.quickRuns++
-	return r, r.start(ctx, pod)
+	return r, nil
 }
 
-// start judges and scores all nodes.
+// start judges all nodes.
 func (r *quickRun) start(ctx context.Context, pod *corev1.Pod) error {
-	n := len(r.view.order)
-	r.dead, r.ok, r.local = make([]bool, n), make([]bool, n), make([]int64, n)
-	taints, preferred := make([]int64, n), make([]int64, n)
+	b, n := &r.view.buffers, len(r.view.order)
+	r.dead, r.ok, r.local = b.bools.take(n), b.bools.take(n), b.ints.take(n)
 	for i, at := range r.view.order {
-		j, s := &r.judged.of[at], &r.view.slots[at].now
-		if j.refused != nil || !r.fit.fits(s) {
-			r.dead[i] = true
-			continue
-		}
-		free, err := r.portsFree(ctx, pod, i)
+		takes, err := r.takes(ctx, pod, i)
 		if err != nil {
 			return err
 		}
-		if !free {
+		if !takes {
 			r.dead[i] = true
 			continue
 		}
+		j := &r.judged.of[at]
 		if j.taints != 0 {
-			taints[i], r.taints = j.taints, taints
+			if r.taints == nil {
+				r.taints = b.ints.take(n)
+			}
+			r.taints[i] = j.taints
 		}
 		if j.preferred != 0 {
-			preferred[i], r.preferred = j.preferred, preferred
+			if r.preferred == nil {
+				r.preferred = b.ints.take(n)
+			}
+			r.preferred[i] = j.preferred
 		}
 		r.judgeNode(i)
 	}
 	return nil
 }
 
+// takes reports whether node i takes a copy, as far as it can tell by itself and
+// the pods on it.
+func (r *quickRun) takes(ctx context.Context, pod *corev1.Pod, i int) (bool, error) {
+	at := r.view.order[i]
+	if r.judged.of[at].refused != nil || !r.fit.fits(&r.view.slots[at].now) {
+		return false, nil
+	}
+	return r.portsFree(ctx, pod, i)
+}
+
+// refuses reports whether node i does not take a copy because of pods elsewhere.
+func (r *quickRun) refuses(i int) bool {
+	return r.hard != nil && r.hard.refuses(i) != "" || r.pods != nil && r.pods.refuses(i) != ""
+}
+
 // scoreAll scores all nodes that may take a copy.
-func (r *quickRun) scoreAll(ctx context.Context, pod *corev1.Pod) error {
+func (r *quickRun) scoreAll(pod *corev1.Pod) {
 	r.scored = true
-	for i := range r.dead {
-		if r.dead[i] {
-			continue
-		}
-		if err := r.scoreNode(ctx, pod, i); err != nil {
-			return err
+	if w := r.profile.weights[pluginnames.ImageLocality]; w > 0 {
+		r.images = r.view.scoreImages(pod, w)
+	}
+	for i, dead := range r.dead {
+		if !dead {
+			r.scoreNode(i)
 		}
 	}
-	return nil
 }
 
 // portsFree reports whether the host ports of the pod are free on node i.
@@ -240,22 +256,17 @@ func (r *quickRun) portsFree(ctx context.Context, pod *corev1.Pod, i int) (bool,
 }
 
 // scoreNode computes the local score of node i.
-func (r *quickRun) scoreNode(ctx context.Context, pod *corev1.Pod, i int) error {
+func (r *quickRun) scoreNode(i int) {
 	s := &r.view.slots[r.view.order[i]].now
 	r.local[i] = r.fit.score(s)
-	if w := r.profile.weights[pluginnames.ImageLocality]; w > 0 && len(s.info.ImageStates) > 0 {
-		n, st := r.profile.plugins[pluginnames.ImageLocality].(fwk.ScorePlugin).Score(ctx, r.state, pod, s.info)
-		if !st.IsSuccess() {
-			return st.AsError()
-		}
-		r.local[i] += n * w
+	if r.images != nil {
+		r.local[i] += r.images[i]
 	}
-	return nil
 }
 
 // judgeNode finds out whether node i is feasible.
 func (r *quickRun) judgeNode(i int) {
-	feasible := !r.dead[i] && (r.hard == nil || r.hard.refuses(i) == "") && (r.pods == nil || r.pods.refuses(i) == "")
+	feasible := !r.dead[i] && !r.refuses(i)
 	if feasible == r.ok[i] {
 		return
 	}
@@ -272,7 +283,7 @@ func (r *quickRun) judgeNode(i int) {
 
 // step returns the index of the node on which kube-scheduler would put the pod,
 // or -1.
-func (r *quickRun) step(ctx context.Context, pod *corev1.Pod) (int, error) {
+func (r *quickRun) step(_ context.Context, pod *corev1.Pod) (int, error) {
 	switch r.feasible {
 	case 0:
 		return -1, nil
@@ -280,13 +291,14 @@ func (r *quickRun) step(ctx context.Context, pod *corev1.Pod) (int, error) {
 		return slices.Index(r.ok, true), nil
 	}
 	if !r.scored {
-		if err := r.scoreAll(ctx, pod); err != nil {
-			return -1, err
-		}
+		r.scoreAll(pod)
 	}
 	totals := r.local
 	if r.taints != nil || r.preferred != nil || r.soft != nil || r.pods != nil && r.pods.scoring {
-		r.totals = append(r.totals[:0], r.local...)
+		if r.totals == nil {
+			r.totals = r.view.ints.take(len(r.local))
+		}
+		copy(r.totals, r.local)
 		totals = r.totals
 		r.addNormal(r.taints, pluginnames.TaintToleration, true)
 		r.addNormal(r.preferred, pluginnames.NodeAffinity, false)
@@ -338,7 +350,7 @@ func (r *quickRun) settle(ctx context.Context, template *framework.PodInfo, pod 
 	if err := r.fork.AddPodInfo(slot.node.Name, &pi); err != nil {
 		return err
 	}
-	slot.added(r.fork.At(node).(*framework.NodeInfo), r.class)
+	r.view.added(node, r.fork.At(node).(*framework.NodeInfo), r.class)
 	if r.soft != nil {
 		r.soft.placed(r, node)
 	}
@@ -349,9 +361,7 @@ func (r *quickRun) settle(ctx context.Context, template *framework.PodInfo, pod 
 	if !free || !r.fit.fits(&slot.now) {
 		r.dead[node] = true
 	} else if r.scored {
-		if err := r.scoreNode(ctx, pod, node); err != nil {
-			return err
-		}
+		r.scoreNode(node)
 	}
 	r.judgeNode(node)
 	if r.hard != nil {

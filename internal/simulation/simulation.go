@@ -33,6 +33,7 @@ import (
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	apiruntime "k8s.io/apimachinery/pkg/runtime"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	corelisters "k8s.io/client-go/listers/core/v1"
@@ -61,6 +62,15 @@ type Simulator interface {
 	// error; the result says why. After an error the copies placed so far are
 	// still on the fork; a Revert to a mark takes them away.
 	Place(ctx context.Context, f *snapshot.Fork, pod *corev1.Pod, n int) (Result, error)
+}
+
+// A Counter is a Simulator that can tell how many copies have a place without
+// placing them.
+type Counter interface {
+	Simulator
+	// Room returns how many copies of the pod, up to limit, Place would put on
+	// the fork, which stays as it is. It is not ok where only placing them tells.
+	Room(ctx context.Context, f *snapshot.Fork, pod *corev1.Pod, limit int) (n int, ok bool, err error)
 }
 
 // A SimulatorFn is a function that satisfies the Simulator interface.
@@ -112,7 +122,7 @@ type Scheduler struct {
 	free []*engine
 }
 
-var _ Simulator = &Scheduler{}
+var _ Counter = &Scheduler{}
 
 // An Option configures a Scheduler.
 type Option func(*Scheduler)
@@ -156,6 +166,12 @@ func New(o ...Option) (*Scheduler, error) {
 	return s, nil
 }
 
+// Sibling returns a Scheduler of the same configuration, for questions: what it
+// loads does not push out what this one has loaded.
+func (s *Scheduler) Sibling() (*Scheduler, error) {
+	return New(func(o *Scheduler) { o.config, o.naive = s.config, s.naive })
+}
+
 // Close ends the goroutines of the frameworks. Place must not be called after.
 func (s *Scheduler) Close() { s.cancel() }
 
@@ -173,6 +189,9 @@ func (s *Scheduler) Place(ctx context.Context, f *snapshot.Fork, pod *corev1.Pod
 // fork, which stays as it is. Where no order of placing copies changes how many
 // there are, it costs far less than placing them.
 func (s *Scheduler) Count(ctx context.Context, f *snapshot.Fork, pod *corev1.Pod, limit int) (int, error) {
+	if n, ok, err := s.Room(ctx, f, pod, limit); ok || err != nil {
+		return n, err
+	}
 	e, err := s.take()
 	if err != nil {
 		return 0, err
@@ -183,15 +202,52 @@ func (s *Scheduler) Count(ctx context.Context, f *snapshot.Fork, pod *corev1.Pod
 		f.Revert(m)
 		f.Commit(m)
 	}()
-	e.nominator.load(f, pod, e.profiles)
-	if len(e.nominator.waiting) == 0 {
-		if n, err := e.count(ctx, f, pod, limit); n >= 0 || err != nil {
-			return n, err
-		}
-		f.Revert(m)
-	}
 	res, err := e.placeNominated(ctx, f, pod, limit)
 	return res.Placed, err
+}
+
+// Room implements Counter.
+func (s *Scheduler) Room(ctx context.Context, f *snapshot.Fork, pod *corev1.Pod, limit int) (n int, ok bool, err error) {
+	e, err := s.take()
+	if err != nil {
+		return 0, false, err
+	}
+	defer s.put(e)
+	m := f.Mark()
+	defer func() {
+		f.Revert(m)
+		f.Commit(m)
+	}()
+	e.nominator.load(f, pod, e.profiles)
+	if len(e.nominator.waiting) > 0 {
+		return 0, false, nil
+	}
+	n, err = e.count(ctx, f, pod, limit)
+	return max(n, 0), n >= 0 && err == nil, err
+}
+
+// Warm reads a snapshot. The first Place on a fork of it, or of a later snapshot of
+// the same member, does not have to read all nodes and pods then: that takes some
+// milliseconds for each thousand nodes. An error changes nothing for Place.
+func (s *Scheduler) Warm(sn *snapshot.Snapshot) error {
+	e, err := s.take()
+	if err != nil {
+		return err
+	}
+	defer s.put(e)
+	// Of a workload with a controller, so that default constraints are looked at.
+	t := &corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": "warm"}}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "warm"}}}}
+	pod, err := NewPod(t, metav1.NamespaceDefault, sn.Objects(), OwnedBy("apps/v1", "Deployment", "warm"))
+	if err != nil {
+		return err
+	}
+	for name := range e.profiles {
+		pod.Spec.SchedulerName = name
+		if _, err := e.place(s.ctx, sn.Fork(), pod, 1); err != nil {
+			return fmt.Errorf("cannot warm scheduler profile %q: %w", name, err)
+		}
+	}
+	return nil
 }
 
 func (s *Scheduler) take() (*engine, error) {

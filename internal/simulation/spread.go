@@ -93,28 +93,33 @@ func (r *quickRun) count(pod *corev1.Pod, s labels.Selector, fn func(i int, n in
 		return
 	}
 	v := r.view
-	var hit []bool
+	v.found = v.found[:0]
 	v.selected(pod.Namespace, s, func(at int32) {
-		if v.all[at].terminating {
-			return
+		if !v.all[at].terminating {
+			v.found = append(v.found, at)
 		}
-		if hit == nil {
-			hit = make([]bool, len(v.all))
-		}
-		hit[at] = true
 	})
-	if hit == nil {
+	left := v.tallied(v.found)
+	if left == 0 {
 		return
 	}
+	v.hit = append(v.hit[:0], make([]bool, len(v.all))...)
+	for _, at := range v.found {
+		v.hit[at] = true
+	}
 	for i, at := range v.order {
-		var n int64
+		var n int32
 		for _, p := range v.slots[at].now.present {
-			if hit[p.class] {
-				n += int64(p.count)
+			if v.hit[p.class] {
+				n += p.count
 			}
 		}
-		if n > 0 {
-			fn(i, n)
+		if n == 0 {
+			continue
+		}
+		fn(i, int64(n))
+		if left -= n; left <= 0 {
+			return
 		}
 	}
 }
@@ -165,8 +170,8 @@ func (r *quickRun) newHardSpread(pod *corev1.Pod) (*hardSpread, error) {
 	r.view.classify()
 	h := &hardSpread{}
 	for _, c := range cs {
-		c.domains = r.view.domains(c.key, true)
-		c.counts = make([]int64, c.domains.num())
+		c.domains = r.view.domains(c.key)
+		c.counts = r.view.ints.take(c.domains.num())
 		h.constraints = append(h.constraints, hardConstraint{spreadConstraint: c})
 	}
 	for k := range h.constraints {
@@ -174,7 +179,7 @@ func (r *quickRun) newHardSpread(pod *corev1.Pod) (*hardSpread, error) {
 		if c.selector.Matches(labels.Set(pod.Labels)) {
 			c.more = 1
 		}
-		c.present, c.counting = make([]bool, len(c.counts)), make([]bool, len(r.view.order))
+		c.present, c.counting = r.view.bools.take(len(c.counts)), r.view.bools.take(len(r.view.order))
 		for i, d := range c.domains.of {
 			if d >= 0 && haveLabels(h.constraints, constraintOf, i) && r.eligible(&c.spreadConstraint, i) {
 				c.present[d], c.counting[i] = true, true
@@ -282,7 +287,7 @@ type softSpread struct {
 	// stale says that no raw score is good.
 	stale bool
 
-	table []int64
+	buffers *buffers
 }
 
 type softConstraint struct {
@@ -304,19 +309,19 @@ func (r *quickRun) newSoftSpread(pod *corev1.Pod) (*softSpread, error) {
 	}
 	r.view.classify()
 	n := len(r.view.order)
-	s := &softSpread{weight: weight, raw: make([]int64, n), stale: true}
+	s := &softSpread{weight: weight, raw: r.view.ints.take(n), stale: true, buffers: &r.view.buffers}
 	for _, c := range cs {
 		k := softConstraint{spreadConstraint: c, host: c.key == corev1.LabelHostname}
-		k.domains = r.view.domains(c.key, c.self && !k.host)
+		k.domains = r.view.domains(c.key)
 		if k.host {
-			k.counts = make([]int64, n)
+			k.counts = r.view.ints.take(n)
 		} else {
-			k.counts, k.candidates = make([]int64, k.domains.num()), make([]int32, k.domains.num())
+			k.counts, k.candidates = r.view.ints.take(k.domains.num()), make([]int32, k.domains.num())
 		}
 		s.constraints = append(s.constraints, k)
 	}
 	if len(pod.Spec.TopologySpreadConstraints) > 0 || !r.profile.spread.system {
-		s.ignored = make([]bool, n)
+		s.ignored = r.view.bools.take(n)
 		for i := range n {
 			s.ignored[i] = !haveLabels(s.constraints, func(c *softConstraint) *spreadConstraint { return &c.spreadConstraint }, i)
 		}
@@ -450,31 +455,14 @@ func (s *softSpread) add(ok []bool, totals []int64) {
 		}
 		return fwk.MaxNodeScore * (highest + lowest - raw) / highest * s.weight
 	}
-	s.table = tabulate(s.table, lowest, highest, normal)
+	table := s.buffers.tabulate(lowest, highest, normal)
 	for i, good := range ok {
 		switch {
 		case !good || !s.counts(i):
-		case s.table != nil:
-			totals[i] += s.table[s.raw[i]-lowest]
+		case table != nil:
+			totals[i] += table[s.raw[i]-lowest]
 		default:
 			totals[i] += normal(s.raw[i])
 		}
 	}
-}
-
-// maxTable is the widest range of raw scores that is normalized beforehand:
-// a division for each node and copy is what costs most otherwise.
-const maxTable = 1 << 10
-
-// tabulate returns fn of each value between lowest and highest, or nil if that
-// is too many.
-func tabulate(table []int64, lowest, highest int64, fn func(int64) int64) []int64 {
-	if highest < lowest || highest-lowest >= maxTable {
-		return nil
-	}
-	table = table[:0]
-	for raw := lowest; raw <= highest; raw++ {
-		table = append(table, fn(raw))
-	}
-	return table
 }

@@ -2,10 +2,12 @@ package simulation
 
 import (
 	"encoding/binary"
+	"math"
+	"math/rand/v2"
+	"reflect"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/selection"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
@@ -13,9 +15,9 @@ import (
 	"regionpool.io/provider-regionpool/internal/snapshot"
 )
 
-// viewLoads is after how many loads a view is made anew, which forgets what it
-// keeps of nodes and workloads that are gone. It spreads the cost of that thin.
-const viewLoads = 4096
+// viewSlack is how many nodes and workloads that are gone a view keeps at least
+// before it is made anew, and forgets them.
+const viewSlack = 4096
 
 // A view is what an engine remembers of the nodes of the forks it was given, in
 // a form that is cheap to read node after node. It is brought up to date by what
@@ -23,19 +25,41 @@ const viewLoads = 4096
 type view struct {
 	slots  []slot
 	byName map[string]int32
-	// order has the slot of each node of the fork.
-	order []int32
-	loads int
+	// order has the slot of each node of the fork, shown the state in which the
+	// slot has it. Reordered counts how often the order changed.
+	order     []int32
+	shown     []shown
+	reordered int
+	// moved are the slots whose Node, images or place in the order changed, one after the
+	// other, for those who read them. It begins anew in each era.
+	moved []int32
+	era   int
+	// mostSlots and mostClasses are how many it has before it is made anew. Full
+	// says that all pods were classified once.
+	mostSlots, mostClasses int
+	full                   bool
 
 	classes
 	topologies map[string]*topology
 	judgements map[string]*judgement
+	images     imageIndex
+	buffers
+}
+
+// shown is a state of a node.
+type shown struct {
+	info       *framework.NodeInfo
+	generation int64
 }
 
 // A slot is for a node of one name.
 type slot struct {
 	node *corev1.Node
-	now  nodeState
+	// index in the order, if that has the slot.
+	index int32
+	// indexed are the images of the node that the index of images has.
+	indexed imageStates
+	now     nodeState
 	// kept is the node as its snapshot has it, for when a fork is taken back.
 	kept nodeState
 }
@@ -75,50 +99,84 @@ type presence struct{ class, count int32 }
 func newView() *view {
 	return &view{
 		byName: map[string]int32{}, topologies: map[string]*topology{}, judgements: map[string]*judgement{},
+		// Views that were made together are not made anew together: it takes time.
+		era: 1, mostSlots: math.MaxInt, mostClasses: viewSlack + rand.IntN(viewSlack),
 		classes: classes{byKey: map[string]int32{}, byLabel: map[labelKey][]int32{}, byNamespace: map[string][]int32{}},
 	}
 }
 
 // load brings the view up to date with a fork.
 func (v *view) load(f *snapshot.Fork) {
-	if v.loads++; v.loads > viewLoads {
+	n := f.NumNodes()
+	if len(v.slots) > v.mostSlots || len(v.all) > v.mostClasses {
 		*v = *newView()
 	}
-	n := f.NumNodes()
 	known := min(len(v.order), n)
+	if n != len(v.order) {
+		v.reordered++
+	}
 	v.order = slices.Grow(v.order[:known], n-known)[:n]
-	for i := range n {
-		info := f.At(i).(*framework.NodeInfo)
+	v.shown = slices.Grow(v.shown[:known], n-known)[:n]
+	// List cannot fail on a fork.
+	nodes, _ := f.List()
+	for i := range nodes {
+		info := nodes[i].(*framework.NodeInfo)
 		if i < known {
-			s := &v.slots[v.order[i]]
-			if s.now.info == info && s.now.generation == info.Generation {
+			// What a fork did not change nobody does.
+			s, changed := &v.shown[i], f.Changed(i)
+			if s.info == info && (!changed || s.generation == info.Generation) {
 				continue
 			}
-			if s.node.Name == info.Node().Name {
-				s.update(info, f.Changed(i))
+			if v.slots[v.order[i]].node.Name == info.Node().Name {
+				v.update(i, info, changed)
 				continue
 			}
 		}
-		name := info.Node().Name
-		at, ok := v.byName[name]
-		if !ok {
-			at = int32(len(v.slots))
-			v.slots = append(v.slots, slot{})
-			v.byName[name] = at
-		}
-		v.order[i] = at
-		v.slots[at].update(info, f.Changed(i))
+		v.place(i, info, f.Changed(i))
+	}
+	if v.mostSlots == math.MaxInt {
+		v.mostSlots = 2*len(v.slots) + viewSlack
+	}
+	if len(v.moved) > 2*len(v.slots)+viewSlack {
+		v.moved, v.era = v.moved[:0], v.era+1
 	}
 }
 
-// update makes the slot show the node.
-func (s *slot) update(info *framework.NodeInfo, changed bool) {
+// place puts the slot of a node at place i of the order.
+func (v *view) place(i int, info *framework.NodeInfo, changed bool) {
+	name := info.Node().Name
+	at, ok := v.byName[name]
+	if !ok {
+		at = int32(len(v.slots))
+		v.slots = append(v.slots, slot{node: info.Node()})
+		v.byName[name] = at
+	}
+	v.order[i], v.slots[at].index = at, int32(i)
+	v.reordered++
+	v.moved = append(v.moved, at)
+	v.update(i, info, changed)
+}
+
+// update makes the slot at place i of the order show the node.
+func (v *view) update(i int, info *framework.NodeInfo, changed bool) {
+	at := v.order[i]
+	s := &v.slots[at]
+	v.shown[i] = shown{info, info.Generation}
 	if s.now.info == info && s.now.generation == info.Generation {
 		return
 	}
-	s.node = info.Node()
+	if n := info.Node(); s.node != n || s.now.info == nil || !imageStates(s.now.info.ImageStates).same(info.ImageStates) {
+		s.node = n
+		v.moved = append(v.moved, at)
+	}
+	if s.now.classified {
+		v.tally(s.now.present, -1)
+	}
 	if s.kept.info == info && s.kept.generation == info.Generation {
 		s.now = s.kept
+		if s.now.classified {
+			v.tally(s.now.present, 1)
+		}
 		return
 	}
 	s.now = nodeState{}
@@ -126,6 +184,34 @@ func (s *slot) update(info *framework.NodeInfo, changed bool) {
 	if !changed {
 		s.kept = s.now
 	}
+}
+
+// A reader has read what moved up to a point.
+type reader struct{ era, at int }
+
+// news calls fn with the place in the order and the slot of each node that may be
+// another one, have other images or be elsewhere than when the reader was here
+// last.
+func (v *view) news(r *reader, fn func(i int, at int32) error) error {
+	from := *r
+	*r = reader{v.era, len(v.moved)}
+	if from.era != v.era {
+		for i, at := range v.order {
+			if err := fn(i, at); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for _, at := range v.moved[from.at:] {
+		// One that is not in the order moves when it comes back.
+		if i := v.slots[at].index; int(i) < len(v.order) && v.order[i] == at {
+			if err := fn(int(i), at); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // read what is on the node, all but the classes of pods.
@@ -137,9 +223,11 @@ func (s *nodeState) read(info *framework.NodeInfo) {
 	s.affine = len(info.PodsWithAffinity) > 0
 }
 
-// added notes that a pod of the class was put on the node.
-func (s *slot) added(info *framework.NodeInfo, class int32) {
+// added notes that a pod of the class was put on the node at place i of the order.
+func (v *view) added(i int, info *framework.NodeInfo, class int32) {
+	s := &v.slots[v.order[i]]
 	s.now.read(info)
+	v.shown[i] = shown{info, info.Generation}
 	if !s.now.classified {
 		return
 	}
@@ -147,6 +235,7 @@ func (s *slot) added(info *framework.NodeInfo, class int32) {
 		s.now.present, s.now.owned = slices.Clone(s.now.present), true
 	}
 	s.now.present = count(s.now.present, class)
+	v.totals[class]++
 }
 
 func count(p []presence, class int32) []presence {
@@ -161,19 +250,68 @@ func count(p []presence, class int32) []presence {
 
 // classify finds out of which classes the pods are.
 func (v *view) classify() {
+	var known map[kin]int32
 	for _, at := range v.order {
 		s := &v.slots[at]
 		if s.now.classified {
 			continue
 		}
-		s.now.classified = true
-		for _, pi := range s.now.info.Pods {
-			s.now.present = count(s.now.present, v.classOf(pi.(*framework.PodInfo)))
+		if known == nil {
+			known = map[kin]int32{}
 		}
+		s.now.classified = true
+		s.now.present = make([]presence, 0, len(s.now.info.Pods))
+		for _, pi := range s.now.info.Pods {
+			s.now.present = count(s.now.present, v.classOfKin(pi.(*framework.PodInfo), known))
+		}
+		v.tally(s.now.present, 1)
 		if s.kept.info == s.now.info && s.kept.generation == s.now.generation {
 			s.kept.present, s.kept.classified = s.now.present, true
 		}
 	}
+	if !v.full {
+		v.full, v.mostClasses = true, v.mostClasses+2*len(v.all)
+	}
+}
+
+// tally counts pods of the classes.
+func (v *view) tally(p []presence, sign int32) {
+	for j := range p {
+		v.totals[p[j].class] += sign * p[j].count
+	}
+}
+
+// tallied returns how many pods of the classes there are at most.
+func (v *view) tallied(classes []int32) int32 {
+	n := int32(0)
+	for _, at := range classes {
+		n += v.totals[at]
+	}
+	return n
+}
+
+// A kin are pods that share their labels and terms, as those of one template in a
+// snapshot do.
+type kin struct {
+	labels      uintptr
+	affinity    *corev1.Affinity
+	namespace   string
+	terminating bool
+}
+
+// classOfKin is classOf, which looks at each kin once.
+func (c *classes) classOfKin(pi *framework.PodInfo, known map[kin]int32) int32 {
+	p := pi.Pod
+	k := kin{labels: reflect.ValueOf(p.Labels).Pointer(), namespace: p.Namespace, terminating: p.DeletionTimestamp != nil}
+	if affine(pi) {
+		k.affinity = p.Spec.Affinity
+	}
+	at, ok := known[k]
+	if !ok {
+		at = c.classOf(pi)
+		known[k] = at
+	}
+	return at
 }
 
 // affine reports whether a pod on any node has affinity or anti-affinity terms.
@@ -183,8 +321,7 @@ func (v *view) affine() bool {
 
 // A class is a set of pods that no term and no selector can tell apart.
 type class struct {
-	// pod has the namespace and the labels.
-	pod *corev1.Pod
+	labels labels.Set
 	// terminating pods are not counted by spread constraints.
 	terminating bool
 	// terms of the pods; nil if they have none.
@@ -192,7 +329,10 @@ type class struct {
 }
 
 type classes struct {
-	all         []class
+	all []class
+	// totals are the pods of each class on the nodes that are in the order, or
+	// were, as far as these are classified: there may be fewer, but not more.
+	totals      []int32
 	byKey       map[string]int32
 	byLabel     map[labelKey][]int32
 	byNamespace map[string][]int32
@@ -205,10 +345,15 @@ type classes struct {
 
 type labelKey struct{ namespace, key, value string }
 
+// affine reports whether a pod has terms about other pods.
+func affine(pi *framework.PodInfo) bool {
+	return len(pi.RequiredAffinityTerms)+len(pi.RequiredAntiAffinityTerms)+len(pi.PreferredAffinityTerms)+len(pi.PreferredAntiAffinityTerms) > 0
+}
+
 // classOf returns the class of a pod.
 func (c *classes) classOf(pi *framework.PodInfo) int32 {
 	p := pi.Pod
-	affine := len(pi.RequiredAffinityTerms)+len(pi.RequiredAntiAffinityTerms)+len(pi.PreferredAffinityTerms)+len(pi.PreferredAntiAffinityTerms) > 0
+	affine := affine(pi)
 	c.keys = c.keys[:0]
 	for k := range p.Labels {
 		c.keys = append(c.keys, k)
@@ -238,15 +383,12 @@ func (c *classes) classOf(pi *framework.PodInfo) int32 {
 		return at
 	}
 	at := int32(len(c.all))
-	k := class{
-		pod:         &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: p.Namespace, Labels: p.Labels}},
-		terminating: p.DeletionTimestamp != nil,
-	}
+	k := class{labels: p.Labels, terminating: p.DeletionTimestamp != nil}
 	if affine {
 		k.terms = pi
 		c.affineClasses = append(c.affineClasses, at)
 	}
-	c.all = append(c.all, k)
+	c.all, c.totals = append(c.all, k), append(c.totals, 0)
 	c.byKey[string(c.key)] = at
 	c.byNamespace[p.Namespace] = append(c.byNamespace[p.Namespace], at)
 	for key, value := range p.Labels {
@@ -277,94 +419,8 @@ func (c *classes) selected(namespace string, s labels.Selector, fn func(int32)) 
 		}
 	}
 	for _, at := range from {
-		if s.Matches(labels.Set(c.all[at].pod.Labels)) {
+		if s.Matches(c.all[at].labels) {
 			fn(at)
 		}
 	}
 }
-
-// A topology tells by a label of the nodes which of them belong together.
-type topology struct {
-	values map[string]int32
-	// of has the domain of each slot, for the node that was looked at.
-	of []domainOf
-}
-
-type domainOf struct {
-	node   *corev1.Node
-	domain int32
-	// labelled is false if the node does not have the label. The domain is then
-	// that of the empty value.
-	labelled bool
-}
-
-// topology returns the domains of a topology key, up to date.
-func (v *view) topology(key string) *topology {
-	t, ok := v.topologies[key]
-	if !ok {
-		t = &topology{values: map[string]int32{}}
-		v.topologies[key] = t
-	}
-	if len(t.of) < len(v.slots) {
-		t.of = append(t.of, make([]domainOf, len(v.slots)-len(t.of))...)
-	}
-	for _, at := range v.order {
-		node := v.slots[at].node
-		if t.of[at].node == node {
-			continue
-		}
-		value, labelled := node.Labels[key]
-		d, ok := t.values[value]
-		if !ok {
-			d = int32(len(t.values))
-			t.values[value] = d
-		}
-		t.of[at] = domainOf{node: node, domain: d, labelled: labelled}
-	}
-	return t
-}
-
-// A domains is a topology as a run reads it: by the index of a node in the fork.
-type domains struct {
-	key string
-	// of has the domain of each node, -1 if it lacks the label.
-	of []int32
-	// members has the nodes of each domain.
-	members [][]int32
-	// unlabelled is the domain of the empty value, to which nodes without the
-	// label belong where they count.
-	unlabelled int32
-}
-
-// domains returns the domains of a topology key. Members are filled in if they
-// are wanted.
-func (v *view) domains(key string, members bool) *domains {
-	t := v.topology(key)
-	d := &domains{key: key, of: make([]int32, len(v.order)), members: make([][]int32, len(t.values)), unlabelled: -1}
-	sizes := make([]int32, len(t.values))
-	for i, at := range v.order {
-		o := &t.of[at]
-		d.of[i] = o.domain
-		if !o.labelled {
-			d.of[i], d.unlabelled = -1, o.domain
-			continue
-		}
-		sizes[o.domain]++
-	}
-	if !members {
-		return d
-	}
-	room := make([]int32, len(v.order))
-	for k, n := range sizes {
-		d.members[k], room = room[:0:n], room[n:]
-	}
-	for i, k := range d.of {
-		if k >= 0 {
-			d.members[k] = append(d.members[k], int32(i))
-		}
-	}
-	return d
-}
-
-// num returns the number of domains.
-func (d *domains) num() int { return len(d.members) }

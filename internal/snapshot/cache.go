@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
+	v1helper "k8s.io/kubernetes/pkg/apis/core/v1/helper"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 )
 
@@ -25,6 +26,9 @@ type content struct {
 	index map[string]int
 	// touched since the last snapshot.
 	touched []*nodeEntry
+	// devices are the names of the nodes that have any, in order; shared with
+	// snapshots, replaced on change.
+	devices []string
 	// images of nodes by name, and how often they changed.
 	images     map[string]*imageEntry
 	imageEpoch int64
@@ -135,6 +139,7 @@ func (c *content) setNode(n *corev1.Node) bool {
 	}
 	known := e.info.Node() != nil
 	e.info.SetNode(n)
+	c.setDevices(n.Name, hasDevices(n))
 	if !known {
 		i, _ := slices.BinarySearchFunc(c.order, n.Name, compareEntry)
 		c.order = slices.Insert(c.order, i, e)
@@ -154,6 +159,7 @@ func (c *content) deleteNode(name string) bool {
 	e = c.entry(name)
 	e.images = 0
 	e.info.RemoveNode()
+	c.setDevices(name, false)
 	if i, ok := slices.BinarySearchFunc(c.order, name, compareEntry); ok {
 		c.order = slices.Delete(c.order, i, i+1)
 	}
@@ -162,6 +168,25 @@ func (c *content) deleteNode(name string) bool {
 		delete(c.nodes, name)
 	}
 	return true
+}
+
+func (c *content) setDevices(name string, has bool) {
+	i, had := slices.BinarySearch(c.devices, name)
+	switch {
+	case has && !had:
+		c.devices = slices.Insert(slices.Clone(c.devices), i, name)
+	case had && !has:
+		c.devices = slices.Delete(slices.Clone(c.devices), i, i+1)
+	}
+}
+
+func hasDevices(n *corev1.Node) bool {
+	for name, q := range n.Status.Allocatable {
+		if v1helper.IsExtendedResourceName(name) && !q.IsZero() {
+			return true
+		}
+	}
+	return false
 }
 
 func sameImage(a, b corev1.ContainerImage) bool {
@@ -355,7 +380,7 @@ func (c *content) snapshot(objs *Objects) *Snapshot {
 	if c.last != nil && !c.nodesDirty && !c.pendingDirty && !c.workloadsDirty && c.last.objects == objs {
 		return c.last
 	}
-	s := &Snapshot{generation: c.epoch + 1, objects: objs}
+	s := &Snapshot{generation: c.epoch + 1, objects: objs, devices: c.devices}
 	for _, e := range c.touched {
 		if n := e.info.Node(); n != nil && e.images != c.imageEpoch && (len(n.Status.Images) > 0 || len(e.info.ImageStates) > 0) {
 			e.info.ImageStates, e.images = c.imageStates(n), c.imageEpoch

@@ -22,6 +22,7 @@ type Snapshot struct {
 	// nodes by name. All are *framework.NodeInfo with a Node.
 	nodes     []fwk.NodeInfo
 	index     map[string]int
+	devices   []string
 	objects   *Objects
 	workloads countsView
 	pending   []*corev1.Pod
@@ -71,6 +72,10 @@ func (s *Snapshot) Node(name string) *framework.NodeInfo {
 	}
 	return nil
 }
+
+// WithDevices returns the names of the nodes that can allocate extended resources,
+// such as GPUs, in order. The slice must not be changed.
+func (s *Snapshot) WithDevices() []string { return s.devices }
 
 // Objects returns the objects other than nodes and pods.
 func (s *Snapshot) Objects() *Objects { return s.objects }
