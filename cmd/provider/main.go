@@ -52,6 +52,7 @@ var version = "dev"
 type options struct {
 	debug                bool
 	leaderElection       bool
+	leaderNamespace      string
 	metricsAddress       string
 	healthAddress        string
 	sync                 time.Duration
@@ -74,6 +75,7 @@ func parse(args []string) (*options, error) {
 	app := kingpin.New(filepath.Base(os.Args[0]), "Manages ACK and TKE clusters and node pools, and their membership in Karmada federations, as Crossplane resources.").DefaultEnvars()
 	app.Version(version)
 	app.Flag("debug", "Log what is done, not only what goes wrong.").Short('d').BoolVar(&o.debug)
+	app.Flag("leader-election-namespace", "Namespace of the lease. It has to be given outside a cluster; inside it is that of the pod.").StringVar(&o.leaderNamespace)
 	app.Flag("leader-election", "Use leader election, for more than one replica.").Short('l').Default("false").Envar("LEADER_ELECTION").BoolVar(&o.leaderElection)
 	app.Flag("metrics-bind-address", "Address of the metrics, or 0 for none.").Default(":8080").StringVar(&o.metricsAddress)
 	app.Flag("health-probe-bind-address", "Address of /healthz and /readyz, or 0 for none.").Default(":8081").StringVar(&o.healthAddress)
@@ -215,6 +217,7 @@ func newManager(cfg *rest.Config, o *options) (ctrl.Manager, error) {
 		// controller-runtime uses Events and ConfigMaps as well by default.
 		LeaderElection:             o.leaderElection,
 		LeaderElectionID:           "crossplane-leader-election-provider-regionpool",
+		LeaderElectionNamespace:    o.leaderNamespace,
 		LeaderElectionResourceLock: resourcelock.LeasesResourceLock,
 		// Reconciles can overload the API server, so that a lease cannot be
 		// renewed in time.

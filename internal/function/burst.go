@@ -173,7 +173,7 @@ func (b *burst) gather(out *output) error {
 	}
 
 	if e := b.claim.Spec.Elastic; e != nil {
-		if err := b.gatherOthers(out); err != nil {
+		if b.others, err = gatherReservations(b.in, out, b.pool); err != nil {
 			return err
 		}
 		c := *e
@@ -189,22 +189,24 @@ func (b *burst) gather(out *output) error {
 	return nil
 }
 
-// gatherOthers finds the reservations of other Bursts on the pool.
-func (b *burst) gatherOthers(out *output) error {
-	out.require(requireReservations, federationv1alpha1.CapacityReservationGroupVersionKind, b.claim.GetNamespace(), nil)
-	for _, r := range b.in.required[requireReservations] {
-		if controlledBy(r.Resource, b.in.xr) {
+// gatherReservations finds the reservations of Bursts on a pool, but not that of
+// the claim itself.
+func gatherReservations(in *input, out *output, pool string) ([]federationv1alpha1.CapacityReservation, error) {
+	out.require(requireReservations, federationv1alpha1.CapacityReservationGroupVersionKind, in.xr.GetNamespace(), nil)
+	var rs []federationv1alpha1.CapacityReservation
+	for _, r := range in.required[requireReservations] {
+		if controlledBy(r.Resource, in.xr) {
 			continue
 		}
 		x := federationv1alpha1.CapacityReservation{}
 		if err := parse(r.Resource.Object, &x); err != nil {
-			return errors.Wrapf(err, "cannot parse CapacityReservation %q", r.Resource.GetName())
+			return nil, errors.Wrapf(err, "cannot parse CapacityReservation %q", r.Resource.GetName())
 		}
-		if x.Spec.ForProvider.Pool == b.pool {
-			b.others = append(b.others, x)
+		if x.Spec.ForProvider.Pool == pool {
+			rs = append(rs, x)
 		}
 	}
-	return nil
+	return rs, nil
 }
 
 // older reservations of other Bursts, whose names are taken. A cluster that exists
@@ -220,6 +222,13 @@ func (b *burst) older() []federationv1alpha1.CapacityReservation {
 		mine, theirs := b.reservation.GetCreationTimestamp(), o.GetCreationTimestamp()
 		return mine.Before(&theirs) || mine.Equal(&theirs) && b.reservation.GetName() < o.GetName()
 	})
+}
+
+// first says that the cluster exists, and that its pool has been edited to name
+// one like it since: that is told there, and must not keep the Burst from ending.
+func (b *burst) first() bool {
+	return b.cluster != nil && b.in.exists(*b.cluster) && b.plan != nil &&
+		!slices.ContainsFunc(b.plan.Spec.ForProvider.Members, func(m fleetv1alpha1.PlanMember) bool { return m.Name == b.cluster.Name })
 }
 
 // taken names are those of what reservations bring.
@@ -405,6 +414,9 @@ func (b *burst) check() field.ErrorList {
 	if b.regionPool != nil {
 		n.pool(b.regionPool, fmt.Sprintf("a cluster of RegionPool %q", b.regionPool.GetName()))
 		n.errs = nil
+		if b.first() {
+			n.free(*b.cluster)
+		}
 	}
 	// Two node pools of one offering would each order all of its nodes.
 	n.taken(b.older())

@@ -75,6 +75,24 @@ func listingOf(c *platformv1alpha1.RegionPool, plan *federationv1alpha1.Capacity
 	return l
 }
 
+// others are the reservations with what they bring that the fleet was not told of
+// by this claim before: what it names already stays.
+func (l *listing) others(rs []federationv1alpha1.CapacityReservation) []federationv1alpha1.CapacityReservation {
+	var out []federationv1alpha1.CapacityReservation
+	for _, r := range rs {
+		r = *r.DeepCopy()
+		p := &r.Spec.ForProvider
+		p.Members = slices.DeleteFunc(p.Members, func(m fleetv1alpha1.PlanMember) bool {
+			return slices.ContainsFunc(l.wasMembers, func(was fleetv1alpha1.PlanMember) bool { return was.Name == m.Name })
+		})
+		p.Offerings = slices.DeleteFunc(p.Offerings, func(o fleetv1alpha1.Offering) bool {
+			return slices.ContainsFunc(l.wasOfferings, func(was fleetv1alpha1.Offering) bool { return was.Name == o.Name })
+		})
+		out = append(out, r)
+	}
+	return out
+}
+
 // requireLeaving asks core for what leaving needs to know. The kinds of a cloud
 // are asked for only if it is used: where the other's are not activated, to ask
 // for them would be an error.

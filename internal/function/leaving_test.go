@@ -325,7 +325,7 @@ func TestLeavingTKE(t *testing.T) {
 			for _, o := range p.Offerings {
 				got.Offerings = append(got.Offerings, o.Name+"/"+o.Max.String())
 			}
-			got.Asks = slices.DeleteFunc(sortedKeys(rsp.GetRequirements().GetResources()), func(n string) bool { return n == requireMembers })
+			got.Asks = slices.DeleteFunc(sortedKeys(rsp.GetRequirements().GetResources()), func(n string) bool { return n == requireMembers || n == requireReservations })
 			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Errorf("\nReason: %s\nRunFunction(...): -want, +got:\n%s", tc.reason, diff)
 			}

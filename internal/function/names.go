@@ -11,6 +11,7 @@ import (
 
 	"github.com/crossplane/function-sdk-go/resource"
 
+	federationv1alpha1 "regionpool.io/provider-regionpool/apis/federation/v1alpha1"
 	platformv1alpha1 "regionpool.io/provider-regionpool/apis/platform/v1alpha1"
 )
 
@@ -112,6 +113,17 @@ func (n *names) elastic(at *field.Path, e platformv1alpha1.ElasticCluster, whose
 	}
 }
 
+// free the names of an elastic cluster.
+func (n *names) free(e platformv1alpha1.ElasticCluster) {
+	delete(n.members, e.Name)
+	for _, np := range e.NodePools {
+		delete(n.offerings, offeringName(e.Name, np.Name))
+	}
+	if e.VirtualNodes != nil {
+		delete(n.offerings, virtualName(e))
+	}
+}
+
 // overlap complains of a range of pod addresses that another cluster of the same
 // network has: routes to pods belong to the network. Ranges that are none are
 // left to the schema.
@@ -151,11 +163,12 @@ func (n *names) pool(c *platformv1alpha1.RegionPool, whose string) {
 	}
 }
 
-// checkNames finds names that clash or that do not fit where they are used. The
-// schema refuses most of it; what it cannot see, such as the namespace, is left
-// to this check.
-func checkNames(c *platformv1alpha1.RegionPool) field.ErrorList {
+// checkNames finds names that clash, also with what Bursts have brought, or that
+// do not fit where they are used. The schema refuses most of it; what it cannot
+// see, such as the namespace, is left to this check.
+func checkNames(c *platformv1alpha1.RegionPool, bursts []federationv1alpha1.CapacityReservation) field.ErrorList {
 	n := newNames()
+	n.taken(bursts)
 	// The pool's name is the value of a label on Karmada Clusters.
 	if p := poolName(c); len(p) > validation.LabelValueMaxLength {
 		n.errs = append(n.errs, field.Invalid(field.NewPath("metadata", "name"), c.GetName(),

@@ -77,8 +77,12 @@ func composeRegionPool(in *input, out *output) error {
 	// What is observed is told even if the spec cannot be composed: core would
 	// set every condition that is missing to Unknown.
 	p.reportObserved(out)
+	bursts, err := gatherReservations(in, out, p.pool)
+	if err != nil {
+		return err
+	}
 	offers, errs := offerings(p.claim)
-	if errs = append(checkNames(p.claim), errs...); len(errs) > 0 {
+	if errs = append(checkNames(p.claim, l.others(bursts)), errs...); len(errs) > 0 {
 		err := errs.ToAggregate()
 		condition(out, conditionOfferingsValid, corev1.ConditionFalse, "InvalidSpec", err.Error())
 		return errors.Wrap(err, "cannot compose the claim: nothing is changed until this is mended")

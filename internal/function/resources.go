@@ -72,7 +72,9 @@ func (t tenant) capacityPlan(c *platformv1alpha1.RegionPool, offerings []fleetv1
 		Outage:    c.Spec.Outage,
 		Offerings: append(offerings, l.offerings...),
 		Weights:   weights(c.Spec.Weights),
-		Overflow:  cmp.Or(c.Spec.Overflow, fleetv1alpha1.OverflowAlways),
+		// What the claim does not say has its default in the plan too.
+		PlacementWeights: c.Spec.PlacementWeights,
+		Overflow:         cmp.Or(c.Spec.Overflow, fleetv1alpha1.OverflowAlways),
 	}
 	for _, s := range c.Spec.SelfBuilt {
 		spec.Members = append(spec.Members, fleetv1alpha1.PlanMember{Name: s.Name})

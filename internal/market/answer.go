@@ -11,6 +11,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 
 	fleetv1alpha1 "regionpool.io/provider-regionpool/apis/fleet/v1alpha1"
 	elasticv1alpha1 "regionpool.io/provider-regionpool/apis/v1alpha1"
@@ -62,6 +63,8 @@ func (r *region) answer(o *fleetv1alpha1.Offering, now time.Time, stale time.Dur
 	if o.Virtual == nil {
 		b.stock()
 		b.price()
+	} else {
+		b.podPrices()
 	}
 	m := &b.answer.Market
 	m.Shortages = b.shortages
@@ -308,6 +311,32 @@ func (b *builder) price() {
 			b.answer.Market.HighestPrice = &q
 		}
 	}
+}
+
+// podPrices are believed both or not at all.
+func (b *builder) podPrices() {
+	if !b.usable(b.podPricing) || b.pods == nil {
+		return
+	}
+	m := &b.answer.Market
+	of := []struct {
+		field          string
+		said, declared float64
+		to             **resource.Quantity
+	}{
+		{"cpuHour", b.pods.CPU, b.offering.Virtual.CPUHour.AsApproximateFloat64(), &m.CPUHour},
+		{"memoryGiBHour", b.pods.MemoryGiB, b.offering.Virtual.MemoryGiBHour.AsApproximateFloat64(), &m.MemoryGiBHour},
+	}
+	for _, p := range of {
+		if !believable(p.said, p.declared) {
+			b.say("the price %s of pods is not believed, because %s is declared: correct %s if it is right", format(p.said), format(p.declared), p.field)
+			return
+		}
+	}
+	for _, p := range of {
+		*p.to = ptr.To(resource.MustParse(format(p.said)))
+	}
+	m.PricedAt = ptr.To(metav1.NewTime(b.podPricing.known.Truncate(quantum)))
 }
 
 // highest of the prices that are believed, of all types in all zones.

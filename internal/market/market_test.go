@@ -214,6 +214,11 @@ func (s *fakeSource) Prices(_ context.Context, w Wanted) ([]Quote, error) {
 	return out, nil
 }
 
+func (s *fakeSource) PodPrices(context.Context) (*PodPrices, error) {
+	p, err := s.note("pods", Wanted{})
+	return &PodPrices{CPU: p, MemoryGiB: p / 4}, err
+}
+
 func (s *fakeSource) Stock(_ context.Context, w Wanted) ([]Quote, error) {
 	_, err := s.note("stock", w)
 	return []Quote{{InstanceType: "small", Zone: "a", Available: true}, {InstanceType: "big", Zone: "a", Available: true}}, err
@@ -369,6 +374,8 @@ type fullSource struct{}
 func (fullSource) Prices(context.Context, Wanted) ([]Quote, error) {
 	return []Quote{{InstanceType: "big", Zone: "a", Hourly: 2}}, nil
 }
+
+func (fullSource) PodPrices(context.Context) (*PodPrices, error) { return nil, nil }
 
 func (fullSource) Stock(context.Context, Wanted) ([]Quote, error) {
 	return []Quote{{InstanceType: "small", Zone: "a"}, {InstanceType: "big", Zone: "a", Available: true}}, nil

@@ -47,6 +47,7 @@ const (
 	wantZone
 	wantVPC
 	wantSubnet
+	wantPods
 )
 
 // A region is what is known of one, and what is wanted.
@@ -58,7 +59,9 @@ type region struct {
 	askers map[types.NamespacedName]time.Time
 
 	prices map[machine]price
-	stock  map[machine]stock
+	// pods is nil as long as the cloud has not told what they cost.
+	pods  *PodPrices
+	stock map[machine]stock
 	// stocked is when the first answer about stock came.
 	stocked time.Time
 	// heard is when an answer that can be believed last came to a job.
@@ -67,7 +70,7 @@ type region struct {
 	// full is since when subnets have had no free address.
 	full map[string]time.Time
 
-	pricing, stocking, subnetting *job
+	pricing, podPricing, stocking, subnetting *job
 }
 
 func newRegion() *region {
@@ -81,6 +84,7 @@ func newRegion() *region {
 		full:       make(map[string]time.Time),
 		heard:      make(map[*job]time.Time),
 		pricing:    &job{name: "prices", ask: askPrices, every: func(o Options) time.Duration { return o.Prices }},
+		podPricing: &job{name: "prices of pods", ask: askPodPrices, every: func(o Options) time.Duration { return o.Prices }},
 		stocking:   &job{name: "stock levels", ask: askStock, every: func(o Options) time.Duration { return o.Stock }},
 		subnetting: &job{name: "subnets", ask: askSubnets, every: func(o Options) time.Duration { return o.Subnets }},
 	}
@@ -122,7 +126,7 @@ func (j *job) done(now time.Time, err error, o Options) {
 	j.due = now.Add(j.retry/2 + rand.N(j.retry/2+1))
 }
 
-func (r *region) jobs() []*job { return []*job{r.subnetting, r.stocking, r.pricing} }
+func (r *region) jobs() []*job { return []*job{r.subnetting, r.stocking, r.pricing, r.podPricing} }
 
 // next job, and how long until it is due. Subnets come first, because the zones
 // to price come from them.
@@ -132,8 +136,8 @@ func (r *region) next(now time.Time) (*job, time.Duration) {
 }
 
 // failures in a form that can be compared.
-func (r *region) failures() [3]string {
-	return [3]string{r.pricing.failing, r.stocking.failing, r.subnetting.failing}
+func (r *region) failures() [4]string {
+	return [4]string{r.pricing.failing, r.podPricing.failing, r.stocking.failing, r.subnetting.failing}
 }
 
 func (r *region) poke() {
@@ -165,6 +169,7 @@ func (r *region) want(o *fleetv1alpha1.Offering, asker types.NamespacedName, now
 		add(wantSubnet, s, r.subnetting)
 	}
 	if o.Virtual != nil {
+		add(wantPods, "pods", r.podPricing)
 		return stale
 	}
 	kind := wantOnDemand
@@ -203,6 +208,8 @@ func (r *region) wanted() Wanted {
 			w.Spot = append(w.Spot, k.value)
 		case wantZone:
 			zones[k.value] = true
+		case wantPods:
+			w.Pods = true
 		case wantVPC:
 			w.VPCs = append(w.VPCs, k.value)
 		case wantSubnet:
@@ -233,6 +240,17 @@ func askPrices(ctx context.Context, s Source, w Wanted) (applyFn, error) {
 			r.prices[machine{q.InstanceType, q.Zone, q.Spot}] = price{hourly: q.Hourly, at: now}
 		}
 	}, err
+}
+
+func askPodPrices(ctx context.Context, s Source, w Wanted) (applyFn, error) {
+	if !w.Pods {
+		return nil, nil
+	}
+	p, err := s.PodPrices(ctx)
+	if err != nil || p == nil {
+		return nil, err
+	}
+	return func(r *region, _ time.Time) { r.pods = p }, nil
 }
 
 // doubt an empty list of what the cloud listed a moment ago. A cloud that sells

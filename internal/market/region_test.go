@@ -18,6 +18,7 @@ type lists struct {
 }
 
 func (l lists) Prices(context.Context, Wanted) ([]Quote, error)   { return nil, nil }
+func (l lists) PodPrices(context.Context) (*PodPrices, error)     { return nil, nil }
 func (l lists) Stock(context.Context, Wanted) ([]Quote, error)    { return l.stock, nil }
 func (l lists) Subnets(context.Context, Wanted) ([]Subnet, error) { return l.subnets, nil }
 

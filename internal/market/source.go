@@ -20,6 +20,10 @@ type Quote struct {
 	Available bool
 }
 
+// PodPrices of a vCPU and a GiB of memory of pods on virtual nodes, for an hour.
+// They are what the cloud said, be it absurd.
+type PodPrices struct{ CPU, MemoryGiB float64 }
+
 // A Subnet of a network.
 type Subnet struct {
 	ID   string
@@ -35,6 +39,8 @@ type Wanted struct {
 	OnDemand, Spot []string
 	// Zones that prices are wanted of. Empty means any.
 	Zones []string
+	// Pods on virtual nodes are wanted as well.
+	Pods bool
 	// VPCs and Subnets that are used.
 	VPCs, Subnets []string
 }
@@ -49,6 +55,8 @@ type Source interface {
 	// Prices of what is wanted; Quote.Available means nothing. What the cloud
 	// does not sell has no quote.
 	Prices(ctx context.Context, w Wanted) ([]Quote, error)
+	// PodPrices on virtual nodes, or nil if the cloud has no call that tells them.
+	PodPrices(ctx context.Context) (*PodPrices, error)
 	// Stock of the region, of all types wanted and perhaps of others, in all
 	// zones; Quote.Hourly means nothing. What the cloud does not sell has no
 	// quote.

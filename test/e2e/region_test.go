@@ -168,8 +168,11 @@ func (p *pool) edit(change func(*platformv1alpha1.RegionPool)) {
 		if err != nil {
 			return err
 		}
+		before := c.DeepCopy()
 		change(c)
-		return env.host.Update(ctx, c)
+		// The type does not have what core keeps in spec.crossplane: an update would
+		// make it forget what it has composed.
+		return env.host.Patch(ctx, c, client.MergeFrom(before))
 	})
 }
 

@@ -245,6 +245,30 @@ spec:
 			change: `spec: {weights: {wait: "-1"}}`,
 			want:   []string{"spec.weights.wait", "wait is below 0"},
 		},
+		"PlacementWeights": {
+			reason: "A term that weighs nothing does not count.",
+			change: `spec: {placementWeights: {cloud: 1, spread: 0, hole: 500000}}`,
+		},
+		"PlacementWeightNegative": {
+			reason: "A weight below 0 would make the worst the best.",
+			change: `spec: {placementWeights: {hole: -1}}`,
+			want:   []string{"spec.placementWeights.hole", "greater than or equal to 0"},
+		},
+		"PlacementWeightHuge": {
+			reason: "Sums of weights must not overflow.",
+			change: `spec: {placementWeights: {cloud: 1000000001}}`,
+			want:   []string{"spec.placementWeights.cloud", "less than or equal to 1000000000"},
+		},
+		"PlacementUnplacedNothing": {
+			reason: "To leave replicas without a place must not be free.",
+			change: `spec: {placementWeights: {unplaced: 0}}`,
+			want:   []string{"spec.placementWeights.unplaced", "greater than or equal to 1"},
+		},
+		"PlacementUnplacedBelowMoving": {
+			reason: "A replica that runs nowhere is the worst there is.",
+			change: `spec: {placementWeights: {unplaced: 100}}`,
+			want:   []string{"spec.placementWeights", "unplaced is below moving"},
+		},
 		"BadOverflow": {
 			reason: "All may leave home, or those with a reservation.",
 			change: `spec: {overflow: Never}`,

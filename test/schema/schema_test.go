@@ -148,10 +148,12 @@ func TestDefaults(t *testing.T) {
 		"weights.wait":                  "0",
 		"weights.interruption":          "0.25",
 		"weights.spread":                "0",
+		"placementWeights.unplaced":     int64(100_000_000),
+		"placementWeights.hole":         int64(1),
 	} {
-		got, _, err := unstructured.NestedString(c.Object, append([]string{"spec"}, strings.Split(path, ".")...)...)
+		got, _, err := unstructured.NestedFieldNoCopy(c.Object, append([]string{"spec"}, strings.Split(path, ".")...)...)
 		if err != nil || got != want {
-			t.Errorf("Default(...): spec.%s: want %q, got %q, %v", path, want, got, err)
+			t.Errorf("Default(...): spec.%s: want %v, got %v, %v", path, want, got, err)
 		}
 	}
 }

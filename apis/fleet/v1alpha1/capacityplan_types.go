@@ -34,6 +34,11 @@ const (
 	// TaintReleasing is put on a node (as a cordon with a reason) that is about
 	// to be given back to the cloud.
 	TaintReleasing = "regionpool.io/releasing"
+
+	// ReleasingPool is the value of TaintReleasing on the nodes of a pool that
+	// goes while its cluster stays: fleet gives their replicas a place elsewhere,
+	// make before break.
+	ReleasingPool = "pool"
 )
 
 // A PlanMember is a cluster of the pool as the planner sees it.
@@ -210,6 +215,11 @@ type CapacityPlanSpec struct {
 	// +optional
 	// +kubebuilder:default={}
 	Weights Weights `json:"weights,omitempty"`
+
+	// PlacementWeights by which placements of waiting workloads are compared.
+	// +optional
+	// +kubebuilder:default={}
+	PlacementWeights PlacementWeights `json:"placementWeights,omitempty"`
 
 	// Overflow says which workloads may leave the self-built clusters.
 	// +optional

@@ -128,6 +128,14 @@ type OfferingMarket struct {
 	// +optional
 	HighestPrice *resource.Quantity `json:"highestPrice,omitempty"`
 
+	// CPUHour and MemoryGiBHour are what the cloud asks now for a vCPU and a GiB of
+	// pods on virtual nodes, for an hour. Absent like HourlyPrice, and if the cloud
+	// cannot be asked.
+	// +optional
+	CPUHour *resource.Quantity `json:"cpuHour,omitempty"`
+	// +optional
+	MemoryGiBHour *resource.Quantity `json:"memoryGiBHour,omitempty"`
+
 	// PricedAt is when the price last changed or was confirmed, to ten minutes.
 	// A confirmation alone is written once an hour.
 	// +optional

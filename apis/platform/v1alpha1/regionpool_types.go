@@ -400,6 +400,12 @@ type RegionPoolSpec struct {
 	// +kubebuilder:default={}
 	Weights fleetv1alpha1.Weights `json:"weights,omitempty"`
 
+	// PlacementWeights by which placements of workloads that wait at the same time
+	// are compared.
+	// +optional
+	// +kubebuilder:default={}
+	PlacementWeights fleetv1alpha1.PlacementWeights `json:"placementWeights,omitempty"`
+
 	// Overflow says which workloads may leave the self-built clusters: all of
 	// them, or only those that a Burst targets.
 	// +kubebuilder:default=Always

@@ -24,6 +24,9 @@ type Market interface {
 	// the whole region, says the vendor, but the call wants one where the type
 	// is sold.
 	Price(ctx context.Context, q PriceQuery) (Price, error)
+	// PodPrice of a container group of so many vCPUs and GiB for an hour. ECI sells
+	// certain sizes only.
+	PodPrice(ctx context.Context, cpu, memoryGiB float64) (Price, error)
 	// Stock of all types in all zones of the region.
 	Stock(ctx context.Context, spot bool) ([]Stock, error)
 	// VSwitches of a VPC. One call gets them all, where asking for vSwitches by
@@ -38,7 +41,7 @@ type PriceQuery struct {
 	Spot         bool
 }
 
-// A Price of a machine.
+// A Price of a machine or a container group.
 type Price struct {
 	// Hourly price of the machine alone. It is what the cloud said, be it absurd.
 	Hourly float64

@@ -104,7 +104,7 @@ type injected struct{ alicredentials.Credential }
 func (i *injected) GetCredentials() (*credentials.Credentials, error) {
 	c, err := i.GetCredential()
 	if err != nil {
-		return nil, &cloud.Error{Class: cloud.Unauthorised, Operation: "AssumeRoleWithOIDC", Message: "the token of the pod was not accepted"}
+		return nil, err
 	}
 	return &credentials.Credentials{
 		AccessKeyId: tea.StringValue(c.AccessKeyId), AccessKeySecret: tea.StringValue(c.AccessKeySecret),

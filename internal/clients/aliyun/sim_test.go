@@ -85,6 +85,40 @@ func cluster(t *testing.T, s *simtest.Sim) string {
 	return *k.Body.ClusterId
 }
 
+// TestPodPrice: the API prices the second, the client the hour.
+func TestPodPrice(t *testing.T) {
+	type want struct {
+		Hourly float64
+		Class  cloud.Class
+	}
+	cases := map[string]struct {
+		reason      string
+		cpu, memory float64
+		fault       *faults.Rule
+		want        want
+	}{
+		"Small": {reason: "2 vCPU at 0.15 and 4 GiB at 0.0375 are 0.45 an hour.", cpu: 2, memory: 4, want: want{Hourly: 0.45}},
+		"More":  {reason: "Twice the memory costs 0.15 more.", cpu: 2, memory: 8, want: want{Hourly: 0.6}},
+		"Size":  {reason: "A size that is not sold is the caller's mistake.", cpu: 3, memory: 4, want: want{Class: cloud.Invalid}},
+		"Zero":  {reason: "An answer without a price is none.", cpu: 2, memory: 4, fault: &faults.Rule{Kind: faults.WrongPrice, Args: map[string]string{"factor": "0"}}, want: want{Class: cloud.Unknown}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			s, c := start(t)
+			if tc.fault != nil {
+				if _, err := s.Admin.SetFault(t.Context(), *tc.fault); err != nil {
+					t.Fatal(err)
+				}
+			}
+			p, err := c.PodPrice(t.Context(), tc.cpu, tc.memory)
+			got := want{Hourly: math.Round(p.Hourly*1e6) / 1e6, Class: cloud.ClassOf(err)}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("\nReason: %s\nPodPrice(...): %v, -want, +got:\n%s", tc.reason, err, diff)
+			}
+		})
+	}
+}
+
 func TestPrice(t *testing.T) {
 	type want struct {
 		Hourly float64

@@ -85,18 +85,15 @@ func Pods(ctx context.Context, k kubernetes.Interface, node string) ([]corev1.Po
 	}), nil
 }
 
-// Cordon a node and say why by a taint of this key. A node that is gone is no
-// error.
-func Cordon(ctx context.Context, k kubernetes.Interface, node *corev1.Node, taint string) error {
-	taints := node.Spec.Taints
-	has := slices.ContainsFunc(taints, func(t corev1.Taint) bool { return t.Key == taint })
-	if node.Spec.Unschedulable && has {
+// Cordon a node and say why by a taint of this key and value. A node that is gone
+// is no error.
+func Cordon(ctx context.Context, k kubernetes.Interface, node *corev1.Node, taint, value string) error {
+	why := corev1.Taint{Key: taint, Value: value, Effect: corev1.TaintEffectNoSchedule}
+	if node.Spec.Unschedulable && slices.ContainsFunc(node.Spec.Taints, func(t corev1.Taint) bool { return t.Key == taint && t.Value == value }) {
 		return nil
 	}
-	if !has {
-		taints = append(slices.Clone(taints), corev1.Taint{Key: taint, Effect: corev1.TaintEffectNoSchedule})
-	}
-	return patchScheduling(ctx, k, node, true, taints)
+	taints := slices.DeleteFunc(slices.Clone(node.Spec.Taints), func(t corev1.Taint) bool { return t.Key == taint })
+	return patchScheduling(ctx, k, node, true, append(taints, why))
 }
 
 // Uncordon a node that was cordoned with the taint of this key. Others are left
@@ -130,6 +127,8 @@ type Drain struct {
 	// Left are the pods that are still there, users' pods and pods of
 	// kube-system.
 	Left, SystemLeft int
+	// Kept of Left are those that were to be kept.
+	Kept int
 	// BlockedBy says which pods may not be evicted now, and why.
 	BlockedBy string
 }
@@ -140,8 +139,8 @@ const maxNamed = 3
 // Evict the pods of a node through the eviction API, so that budgets hold. It
 // does not wait: call it again until nothing is left. On a node that is not
 // ready nobody is there to end an evicted pod: it counts as gone when its time
-// is over.
-func Evict(ctx context.Context, k kubernetes.Interface, node string, ready bool, now time.Time) (Drain, error) {
+// is over. Users' pods to keep are not evicted, unless their node is not ready.
+func Evict(ctx context.Context, k kubernetes.Interface, node string, ready bool, now time.Time, keep func(*corev1.Pod) bool) (Drain, error) {
 	pods, err := Pods(ctx, k, node)
 	if err != nil {
 		return Drain{}, err
@@ -157,12 +156,17 @@ func Evict(ctx context.Context, k kubernetes.Interface, node string, ready bool,
 		if !ready && p.DeletionTimestamp != nil && now.After(p.DeletionTimestamp.Time) {
 			continue
 		}
-		if p.Namespace == metav1.NamespaceSystem {
+		system := p.Namespace == metav1.NamespaceSystem
+		if system {
 			d.SystemLeft++
 		} else {
 			d.Left++
 		}
 		if p.DeletionTimestamp != nil {
+			continue
+		}
+		if !system && ready && keep(p) {
+			d.Kept++
 			continue
 		}
 		err := k.PolicyV1().Evictions(p.Namespace).Evict(ctx, &policyv1.Eviction{

@@ -32,7 +32,10 @@ const userAgent = "provider-regionpool"
 
 // Environment that the identity of a pod is injected with.
 const (
-	envRegion   = "TKE_REGION"
+	envRegion = "TKE_REGION"
+	// envSTS is the host of the token service, where that of the internet cannot be
+	// reached.
+	envSTS      = "TKE_STS_ENDPOINT"
 	envProvider = "TKE_PROVIDER_ID"
 	envToken    = "TKE_WEB_IDENTITY_TOKEN_FILE"
 	envRole     = "TKE_ROLE_ARN"
@@ -123,6 +126,7 @@ func (f *Factory) identity(raw []byte) (string, common.CredentialIface, error) {
 		if err != nil {
 			return "", nil, errors.New("cannot use the injected identity: the token of the pod cannot be read")
 		}
+		p.Endpoint = os.Getenv(envSTS)
 		f.injected = &injected{role: role, provider: p, clock: f.clock}
 	}
 	return role, f.injected, nil

@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/crossplane/crossplane-runtime/v2/pkg/errors"
@@ -255,39 +253,4 @@ func Unprotecting(cr resource.Managed, err error) error {
 	}
 	cr.SetConditions(lifecycle.DeletionGoesOn("Switching deletion protection off"))
 	return nil
-}
-
-// siblingsGrace is how long a pool waits before it believes that it goes alone.
-// The resources of a claim are deleted one after the other, in any order. Pods
-// must not be evicted before their replicas have moved to other members.
-const siblingsGrace = 5 * time.Second
-
-// MembersFirst reports whether the deletion of a pool has to wait until its
-// cluster has left the federation, and says so in the condition. The cluster is
-// nil if it is gone.
-func (b *Base) MembersFirst(ctx context.Context, cr resource.Managed, kind schema.GroupVersionKind, name string, cl Cluster) (bool, error) {
-	var goes *metav1.Time
-	if cl != nil {
-		goes = cl.GetDeletionTimestamp()
-	}
-	members, err := Members(ctx, b.Host, kind, cr.GetNamespace(), name, goes)
-	if err != nil {
-		return true, err
-	}
-	var holding []string
-	for i := range members {
-		// If the cluster stays its Members do too, and only the pool goes.
-		if cl == nil || meta.WasDeleted(cl) || meta.WasDeleted(&members[i]) {
-			holding = append(holding, members[i].GetName())
-		}
-	}
-	switch {
-	case len(holding) > 0:
-		cr.SetConditions(lifecycle.DeletionBlocked(lifecycle.ReasonWaiting, "Waiting until Member "+Names(holding)+" has left the federation"))
-		return true, nil
-	case len(members) > 0 && b.Clock.Since(cr.GetDeletionTimestamp().Time) < siblingsGrace:
-		cr.SetConditions(lifecycle.DeletionBlocked(lifecycle.ReasonWaiting, "Waiting a moment, as the Cluster may be deleted as well"))
-		return true, nil
-	}
-	return false, nil
 }

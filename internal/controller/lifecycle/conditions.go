@@ -24,6 +24,8 @@ const (
 	// ReasonRemains of a thing that is gone itself. The time of the condition is
 	// since when.
 	ReasonRemains xpv2.ConditionReason = "Remains"
+	// ReasonHandover of the replicas on the nodes of a pool to nodes elsewhere.
+	ReasonHandover xpv2.ConditionReason = "Handover"
 	// ReasonGoesOn means that it waits no longer.
 	ReasonGoesOn xpv2.ConditionReason = "GoesOn"
 )

@@ -105,6 +105,28 @@ func (s *alibaba) price(ctx context.Context, q aliyun.PriceQuery) (aliyun.Price,
 	}
 }
 
+// Sizes of container groups that ECI sells, with the same number of vCPUs: what
+// they differ by is the price of memory.
+const (
+	podCPU    = 2
+	podMemory = 4
+	podMore   = 8
+)
+
+// PodPrices take two calls.
+func (s *alibaba) PodPrices(ctx context.Context) (*market.PodPrices, error) {
+	less, err := s.client.PodPrice(ctx, podCPU, podMemory)
+	if err != nil {
+		return nil, err
+	}
+	more, err := s.client.PodPrice(ctx, podCPU, podMore)
+	if err != nil {
+		return nil, err
+	}
+	memory := (more.Hourly - less.Hourly) / (podMore - podMemory)
+	return &market.PodPrices{CPU: (less.Hourly - podMemory*memory) / podCPU, MemoryGiB: memory}, nil
+}
+
 func (s *alibaba) Stock(ctx context.Context, w market.Wanted) ([]market.Quote, error) {
 	var out []market.Quote
 	for spot, types := range map[bool][]string{false: w.OnDemand, true: w.Spot} {
@@ -155,6 +177,10 @@ func (s *tencentCloud) offers(ctx context.Context, w market.Wanted) ([]market.Qu
 func (s *tencentCloud) Prices(ctx context.Context, w market.Wanted) ([]market.Quote, error) {
 	return s.offers(ctx, w)
 }
+
+// PodPrices are not told: the API of TKE says how a pod is charged, but not how
+// much.
+func (s *tencentCloud) PodPrices(context.Context) (*market.PodPrices, error) { return nil, nil }
 
 func (s *tencentCloud) Stock(ctx context.Context, w market.Wanted) ([]market.Quote, error) {
 	return s.offers(ctx, w)

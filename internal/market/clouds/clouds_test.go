@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -28,6 +29,7 @@ import (
 	"regionpool.io/provider-regionpool/internal/clients/tke"
 	"regionpool.io/provider-regionpool/internal/market"
 	"regionpool.io/provider-regionpool/internal/market/clouds"
+	"regionpool.io/provider-regionpool/test/cloudsim/config"
 	"regionpool.io/provider-regionpool/test/cloudsim/faults"
 	"regionpool.io/provider-regionpool/test/cloudsim/simtest"
 	"regionpool.io/provider-regionpool/test/cloudsim/stock"
@@ -179,5 +181,39 @@ func TestFeedOfClouds(t *testing.T) {
 			}
 			t.Errorf("\nReason: %s\nAsk(...): -want, +got:\n%s", tc.reason, diff)
 		})
+	}
+}
+
+// TestPodPrices: Alibaba Cloud tells what pods on virtual nodes cost, Tencent
+// Cloud does not.
+func TestPodPrices(t *testing.T) {
+	virtual := func(o *fleetv1alpha1.Offering) *fleetv1alpha1.Offering {
+		o.Virtual = &fleetv1alpha1.VirtualCapacity{CPUHour: resource.MustParse("0.35"), MemoryGiBHour: resource.MustParse("0.04")}
+		return o
+	}
+	f := start(t, func(s *simtest.Sim) {
+		if err := s.Admin.SetPrice(t.Context(), stock.Price{Key: stock.Key{Type: config.ECIType}, Factor: 2}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	ack, tke := virtual(ackOffering()), virtual(tkeOffering())
+	var m fleetv1alpha1.OfferingMarket
+	for deadline := time.Now().Add(10 * time.Second); m.CPUHour == nil && time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		f.Ask(asker, tke)
+		m = f.Ask(asker, ack).Market
+	}
+	if m.CPUHour == nil || m.MemoryGiBHour == nil || m.PricedAt == nil || m.Message != "" {
+		t.Fatalf("Ask(...): no price of pods: %+v", m)
+	}
+	got := []float64{m.CPUHour.AsApproximateFloat64(), m.MemoryGiBHour.AsApproximateFloat64()}
+	if diff := cmp.Diff([]float64{0.3, 0.075}, got, cmpopts.EquateApprox(0, 1e-5)); diff != "" {
+		t.Errorf("\nReason: two sizes tell what a vCPU and a GiB cost\nAsk(...): -want, +got:\n%s", diff)
+	}
+	a := f.Ask(asker, tke)
+	for deadline := time.Now().Add(10 * time.Second); a.Subnets.IsZero() && time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		a = f.Ask(asker, tke)
+	}
+	if a.Subnets.IsZero() || a.Market.CPUHour != nil || a.Market.Message != "" {
+		t.Errorf("\nReason: where the cloud has no such call the declared prices count, and nobody is blamed\nAsk(...): %+v", a)
 	}
 }

@@ -212,14 +212,14 @@ func (s *Server) startBackend(k *cluster, done func()) {
 		CoreDNS: s.Config.Switches.CoreDNS,
 	}
 	var made backend.Cluster
-	epoch := s.epoch
-	s.work(func(ctx context.Context) error {
+	epoch := s.Epoch()
+	s.Work(func(ctx context.Context) error {
 		var err error
 		if made, err = s.Backend.Create(ctx, spec, s); err != nil {
 			return err
 		}
 		s.mu.Lock()
-		forgotten := s.epoch != epoch
+		forgotten := s.Epoch() != epoch
 		s.mu.Unlock()
 		if forgotten {
 			return made.Delete(ctx)
@@ -236,7 +236,7 @@ func (s *Server) startBackend(k *cluster, done func()) {
 		}
 		k.backend, k.backendDone = made, true
 		if k.gone {
-			s.work(made.Delete, func(error) {})
+			s.Work(made.Delete, func(error) {})
 			return
 		}
 		done()

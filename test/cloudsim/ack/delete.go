@@ -124,7 +124,7 @@ func (s *Server) stopBackend(k *cluster, d deletion) {
 	}
 	if k.backend != nil {
 		b := k.backend
-		s.work(b.Delete, func(err error) {
+		s.Work(b.Delete, func(err error) {
 			if err != nil {
 				s.log.Error("Cannot delete backend of cluster", "cluster", k.id, "error", err)
 			}
@@ -172,5 +172,5 @@ func (s *Server) deleted(k *cluster, d deletion) {
 // tail releases an object some time after its cluster.
 func (s *Server) tail(id string) {
 	s.Ledger.Releasing(id)
-	s.after(s.Latency("tail", s.Config.Latencies.Tail), func() { s.Ledger.Release(id) })
+	s.After(s.Latency("tail", s.Config.Latencies.Tail), func() { s.Ledger.Release(id) })
 }

@@ -67,11 +67,11 @@ func (s *Server) launch(p *nodePool, t *task) (*instance, *taskError) {
 	sub := s.nodeSubject(p, i)
 	never := s.Faults.Take(faults.NodeNeverReady, sub) != nil
 	up := s.Latency("instance-running", s.Config.Latencies.InstanceRunning)
-	s.after(up/4, func() { s.advance(p, i, "pending", "starting") })
-	s.after(up, func() { s.advance(p, i, "starting", running) })
+	s.After(up/4, func() { s.advance(p, i, "pending", "starting") })
+	s.After(up, func() { s.advance(p, i, "starting", running) })
 	ready := max(s.Latency("node-ready", s.Config.Latencies.NodeReady), up)
 	if never {
-		s.after(s.Latency("bootstrap", s.Config.Latencies.BootstrapTimeout), func() {
+		s.After(s.Latency("bootstrap", s.Config.Latencies.BootstrapTimeout), func() {
 			if p.instances[i.id] != i || i.removing {
 				return
 			}
@@ -81,7 +81,7 @@ func (s *Server) launch(p *nodePool, t *task) (*instance, *taskError) {
 		})
 		return i, nil
 	}
-	s.after(ready, func() { s.join(p, t, i) })
+	s.After(ready, func() { s.join(p, t, i) })
 	return i, nil
 }
 

@@ -434,7 +434,7 @@ func (s *Server) deleteNodePool(c *call) (int, any, error) {
 	d := s.Latency("delete-nodepool", s.Config.Latencies.DeleteNodePool)
 	if force && !broken && t.outcome == effective && len(p.instances) > 0 {
 		p.desired = 0
-		s.later(t, 0, func() { s.removeAll(p, t, drain, func() { s.after(d, end) }) })
+		s.later(t, 0, func() { s.removeAll(p, t, drain, func() { s.After(d, end) }) })
 	} else {
 		s.later(t, d, end)
 	}

@@ -48,7 +48,7 @@ func (s *Server) remove(p *nodePool, t *task, victims []*instance, drain, releas
 				return
 			}
 			s.leave(p, i)
-			s.after(total*3/4, func() {
+			s.After(total*3/4, func() {
 				if p.instances[i.id] == i {
 					s.drop(p, i, release && i.charge != "PrePaid")
 					s.publishPool(p)
@@ -56,7 +56,7 @@ func (s *Server) remove(p *nodePool, t *task, victims []*instance, drain, releas
 				one()
 			})
 		}
-		s.after(total/4, func() {
+		s.After(total/4, func() {
 			if drain && i.registered {
 				s.drain(p, t, i, s.Clock.Now().Add(s.Latency("drain-timeout", s.Config.Latencies.DrainTimeout)), out)
 				return
@@ -76,7 +76,7 @@ func (s *Server) drain(p *nodePool, t *task, i *instance, deadline time.Time, ou
 	var left int
 	var blocked string
 	b, name := p.cluster.backend, i.nodeName
-	s.work(func(ctx context.Context) error {
+	s.Work(func(ctx context.Context) error {
 		var err error
 		left, blocked, err = b.Drain(ctx, name)
 		return err
@@ -100,7 +100,7 @@ func (s *Server) drain(p *nodePool, t *task, i *instance, deadline time.Time, ou
 			out(false)
 			return
 		}
-		s.after(s.Latency("drain-retry", s.Config.Latencies.DrainRetry), func() { s.drain(p, t, i, deadline, out) })
+		s.After(s.Latency("drain-retry", s.Config.Latencies.DrainRetry), func() { s.drain(p, t, i, deadline, out) })
 	})
 }
 
@@ -127,7 +127,7 @@ func (s *Server) shrink(p *nodePool, t *task, n int) {
 		i.removing = true
 		s.leave(p, i)
 		left++
-		s.after(s.Latency("shrink", r), func() {
+		s.After(s.Latency("shrink", r), func() {
 			if p.instances[i.id] == i {
 				s.drop(p, i, i.charge != "PrePaid")
 				s.publishPool(p)

@@ -60,7 +60,7 @@ func (s *Server) scaleOut(p *nodePool, t *task, extra bool) {
 		if t.short != nil {
 			d = s.Latency("no-stock", s.Config.Latencies.NoStock)
 		}
-		s.after(d, func() { s.scaled(p, t) })
+		s.After(d, func() { s.scaled(p, t) })
 	}
 }
 
@@ -90,7 +90,7 @@ func (s *Server) retryScaling(p *nodePool) {
 		return
 	}
 	p.retrying = true
-	s.after(s.Latency("retry-stock", s.Config.Latencies.RetryStock), func() {
+	s.After(s.Latency("retry-stock", s.Config.Latencies.RetryStock), func() {
 		p.retrying = false
 		s.fillUp(p)
 	})
@@ -117,7 +117,7 @@ func (s *Server) stockChanged() {
 	for _, k := range s.clusters {
 		for _, p := range k.sortedPools() {
 			if p.count() < p.desired {
-				s.after(5*time.Second, func() { s.fillUp(p) })
+				s.After(5*time.Second, func() { s.fillUp(p) })
 			}
 		}
 	}
@@ -235,14 +235,14 @@ func (s *Server) join(p *nodePool, t *task, i *instance) {
 	}
 	b := p.cluster.backend
 	n := s.node(p, i)
-	s.work(func(ctx context.Context) error { return b.AddNode(ctx, n) }, func(err error) {
+	s.Work(func(ctx context.Context) error { return b.AddNode(ctx, n) }, func(err error) {
 		if err != nil {
 			s.log.Warn("Cannot add node", "cluster", p.cluster.id, "node", n.Name, "error", err)
-			s.after(retryNode, func() { s.join(p, t, i) })
+			s.After(retryNode, func() { s.join(p, t, i) })
 			return
 		}
 		if p.instances[i.id] != i {
-			s.work(func(ctx context.Context) error { return b.RemoveNode(ctx, n.Name) }, func(error) {})
+			s.Work(func(ctx context.Context) error { return b.RemoveNode(ctx, n.Name) }, func(error) {})
 			return
 		}
 		i.registered, i.nodeStatus = true, "Ready"
@@ -284,7 +284,7 @@ func (s *Server) setReady(p *nodePool, i *instance, ready bool) {
 	s.publishNode(p, i)
 	s.publishPool(p)
 	b, name := p.cluster.backend, i.nodeName
-	s.work(func(ctx context.Context) error { return b.SetNodeReady(ctx, name, ready) }, func(err error) {
+	s.Work(func(ctx context.Context) error { return b.SetNodeReady(ctx, name, ready) }, func(err error) {
 		if err != nil {
 			s.log.Warn("Cannot change readiness of node", "node", name, "error", err)
 		}
@@ -303,7 +303,7 @@ func (s *Server) leave(p *nodePool, i *instance) {
 	if b == nil || p.cluster.state == deleting {
 		return
 	}
-	s.work(func(ctx context.Context) error { return b.RemoveNode(ctx, name) }, func(err error) {
+	s.Work(func(ctx context.Context) error { return b.RemoveNode(ctx, name) }, func(err error) {
 		if err != nil {
 			s.log.Warn("Cannot remove node", "node", name, "error", err)
 		}

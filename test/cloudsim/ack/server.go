@@ -33,6 +33,7 @@ import (
 // A Server answers ACK's API.
 type Server struct {
 	*cloud.Cloud
+	*cloud.Life
 	verifier *signature.Verifier
 	routes   []route
 	rpc      *aliyun.Server // the RPC-style APIs at the same address
@@ -40,7 +41,6 @@ type Server struct {
 	ctx      context.Context
 
 	mu       sync.Mutex
-	epoch    int
 	clusters map[string]*cluster
 	tasks    map[string]*task
 	addrs    map[string]map[string]bool // used addresses by region/vSwitch
@@ -57,6 +57,7 @@ type Server struct {
 // work of the cloud's backend.
 func New(ctx context.Context, c *cloud.Cloud, log *slog.Logger) *Server {
 	s := &Server{Cloud: c, routes: routes(), log: log, ctx: ctx}
+	s.Life = cloud.NewLife(ctx, c, &s.mu)
 	s.verifier = signature.NewVerifier(s.secret, time.Now)
 	s.init()
 	s.rpc = aliyun.New(c, s.verifier, s)
@@ -69,7 +70,7 @@ func New(ctx context.Context, c *cloud.Cloud, log *slog.Logger) *Server {
 }
 
 func (s *Server) init() {
-	s.epoch++
+	s.Begin()
 	s.clusters = map[string]*cluster{}
 	s.tasks = map[string]*task{}
 	s.addrs = map[string]map[string]bool{}
@@ -287,37 +288,6 @@ func (s *Server) answer(w *gateway.Response, c *call, status int, reply any, err
 		return
 	}
 	w.JSON(status, reply)
-}
-
-// after runs f under the lock once d of virtual time has passed, unless the
-// server was reset in between.
-func (s *Server) after(d time.Duration, f func()) {
-	epoch := s.epoch
-	s.Clock.AfterFunc(d, func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.epoch == epoch {
-			f()
-		}
-	})
-}
-
-// work runs something that may block, and then done under the lock.
-func (s *Server) work(do func(ctx context.Context) error, done func(error)) {
-	epoch := s.epoch
-	run := func() {
-		err := do(s.ctx)
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.epoch == epoch {
-			done(err)
-		}
-	}
-	if s.Backend.Blocking() {
-		go run()
-		return
-	}
-	s.Clock.AfterFunc(0, run)
 }
 
 // lagged is when lists show what is written now.

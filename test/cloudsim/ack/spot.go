@@ -27,15 +27,15 @@ func (s *Server) trouble(p *nodePool, i *instance) {
 		return time.Duration(times * f.Seconds(60) * float64(time.Second))
 	}
 	if f := s.Faults.Take(faults.NodeOffline, sub); f != nil {
-		s.after(in(f, 1), func() { s.setReady(p, i, false) })
+		s.After(in(f, 1), func() { s.setReady(p, i, false) })
 	}
 	if f := s.Faults.Take(faults.NodeFlap, sub); f != nil {
-		s.after(in(f, 1), func() { s.setReady(p, i, false) })
-		s.after(in(f, 2), func() { s.setReady(p, i, true) })
+		s.After(in(f, 1), func() { s.setReady(p, i, false) })
+		s.After(in(f, 2), func() { s.setReady(p, i, true) })
 	}
 	if i.spot {
 		if f := s.Faults.Take(faults.SpotReclaim, sub); f != nil {
-			s.after(in(f, 1), func() { s.notice(p, i) })
+			s.After(in(f, 1), func() { s.notice(p, i) })
 		}
 	}
 }
@@ -49,7 +49,7 @@ func (s *Server) notice(p *nodePool, i *instance) {
 	i.reclaimed = true
 	s.Ledger.SetAttr(i.id, ledger.AttrLock, "Recycling")
 	s.announce(p, i)
-	s.after(s.Latency("spot-notice", s.Config.Latencies.SpotNotice), func() { s.reclaim(p, i) })
+	s.After(s.Latency("spot-notice", s.Config.Latencies.SpotNotice), func() { s.reclaim(p, i) })
 	if p.spec.ScalingGroup.SpotInstanceRemedy {
 		i.replaced = true
 		s.fillUp(p)
@@ -68,7 +68,7 @@ func (s *Server) announce(p *nodePool, i *instance) {
 		LastHeartbeatTime: now, LastTransitionTime: now,
 	}
 	e := backend.Event{Type: corev1.EventTypeWarning, Reason: reasonTerminated, Message: "Node condition InstanceExpired is now: True, reason: " + reasonTerminated}
-	s.work(func(ctx context.Context) error { return b.SetNodeCondition(ctx, name, cond, e) }, func(err error) {
+	s.Work(func(ctx context.Context) error { return b.SetNodeCondition(ctx, name, cond, e) }, func(err error) {
 		if err != nil {
 			s.log.Warn("Cannot announce the end of a spot instance", "node", name, "error", err)
 		}

@@ -79,7 +79,7 @@ func (s *Server) later(t *task, d time.Duration, f func()) {
 	if t.stuckWork {
 		return
 	}
-	s.after(d, f)
+	s.After(d, f)
 }
 
 // enter a stage of a task.

@@ -61,11 +61,11 @@ func (s *Server) syncVirtual(k *cluster) {
 		}
 		k.virtual[zone] = true
 		n := s.virtualNode(k, zone)
-		s.work(func(ctx context.Context) error { return s.virtual.Add(ctx, b, n) }, func(err error) {
+		s.Work(func(ctx context.Context) error { return s.virtual.Add(ctx, b, n) }, func(err error) {
 			if err != nil {
 				s.log.Warn("Cannot add virtual node", "cluster", k.id, "node", n.Name, "error", err)
 				delete(k.virtual, zone)
-				s.after(retryNode, func() { s.syncVirtual(k) })
+				s.After(retryNode, func() { s.syncVirtual(k) })
 			}
 		})
 	}
@@ -75,7 +75,7 @@ func (s *Server) syncVirtual(k *cluster) {
 		}
 		delete(k.virtual, zone)
 		name := virtualName(zone)
-		s.work(func(ctx context.Context) error { return s.virtual.Remove(ctx, k.id, name) }, func(err error) {
+		s.Work(func(ctx context.Context) error { return s.virtual.Remove(ctx, k.id, name) }, func(err error) {
 			if err != nil {
 				s.log.Warn("Cannot remove virtual node", "cluster", k.id, "node", name, "error", err)
 			}

@@ -99,7 +99,8 @@ func init() {
 		}),
 		versionSLB + "/DeleteLoadBalancer": release("LoadBalancerId", "InvalidLoadBalancerId.NotFound", balancers, nil),
 
-		versionECI + "/DeleteContainerGroup": release("ContainerGroupId", "ContainerGroupNotExists", []ledger.Kind{ledger.ECIPod}, nil),
+		versionECI + "/DescribeContainerGroupPrice": {handle: (*Server).describeContainerGroupPrice},
+		versionECI + "/DeleteContainerGroup":        release("ContainerGroupId", "ContainerGroupNotExists", []ledger.Kind{ledger.ECIPod}, nil),
 		versionECI + "/DescribeContainerGroups": list(action{
 			kinds: []ledger.Kind{ledger.ECIPod}, view: (*Server).viewContainerGroup, outer: "ContainerGroups", id: "ContainerGroupId",
 			ids: "ContainerGroupIds", maxPage: 20, limitKey: "Limit", filters: []string{"ZoneId", "Status", "ContainerGroupName"},

@@ -91,6 +91,68 @@ func (s *Server) describePrice(c *call) (map[string]any, *apiError) {
 	}}, nil
 }
 
+// podMemory has the GiB that ECI sells for a number of vCPUs: from one to eight
+// for each, and for less than two vCPUs some more.
+func podMemory(cpu float64) []float64 {
+	switch cpu {
+	case 0.25:
+		return []float64{0.5, 1}
+	case 0.5:
+		return []float64{1, 2}
+	case 1:
+		return []float64{2, 4, 8}
+	case 2:
+		return []float64{1, 2, 4, 8, 16}
+	case 4, 8, 16, 32, 64:
+		return []float64{cpu * 2, cpu * 4, cpu * 8}
+	}
+	return nil
+}
+
+// describeContainerGroupPrice says what a container group costs a second.
+func (s *Server) describeContainerGroupPrice(c *call) (map[string]any, *apiError) {
+	region, err := s.region(c)
+	if err != nil {
+		return nil, err
+	}
+	var size [2]float64
+	for i, key := range []string{"Cpu", "Memory"} {
+		if c.params[key] == "" {
+			return nil, missing(key)
+		}
+		var ok bool
+		if size[i], ok = parse(c.params[key]); !ok {
+			return nil, invalid(key)
+		}
+	}
+	cpu, memory := size[0], size[1]
+	if !slices.Contains(podMemory(cpu), memory) {
+		return nil, fail(http.StatusBadRequest, "InvalidParameter.CPU.Memory", "The specified cpu and memory are not allowed.")
+	}
+	lie := 1.0
+	if f := s.take(faults.WrongPrice, c); f != nil {
+		if v, ok := parse(f.Arg("factor", "0")); ok {
+			lie = v
+		} else {
+			lie = 0
+		}
+	}
+	second := func(cpu, memory float64) any {
+		return number(s.Config.Virtual.Hourly(cpu, memory, 0) * s.Prices.Factor(stock.Key{Region: region, Type: config.ECIType}) * lie / 3600)
+	}
+	part := func(resource string, price any) map[string]any {
+		return map[string]any{"Resource": resource, "OriginalPrice": price, "TradePrice": price, "DiscountPrice": 0, "Rules": map[string]any{"Rule": []any{}}}
+	}
+	return map[string]any{"PriceInfo": map[string]any{
+		"Price": map[string]any{
+			"Currency": "CNY", "OriginalPrice": second(cpu, memory), "TradePrice": second(cpu, memory), "DiscountPrice": 0,
+			"DetailInfos": map[string]any{"DetailInfo": []any{part("vCPU", second(cpu, 0)), part("memory", second(0, memory))}},
+		},
+		"SpotPrices": map[string]any{"SpotPrice": []any{}},
+		"Rules":      map[string]any{"Rule": []any{}},
+	}}, nil
+}
+
 func parse(v string) (float64, bool) {
 	f, err := strconv.ParseFloat(v, 64)
 	return f, err == nil

@@ -1,11 +1,14 @@
 package aliyun_test
 
 import (
+	"encoding/json"
 	"math"
 	"testing"
 	"time"
 
 	"github.com/aliyun/alibaba-cloud-sdk-go/sdk/requests"
+	"github.com/aliyun/alibaba-cloud-sdk-go/sdk/responses"
+	"github.com/aliyun/alibaba-cloud-sdk-go/services/eci"
 	"github.com/aliyun/alibaba-cloud-sdk-go/services/ecs"
 
 	"regionpool.io/provider-regionpool/test/cloudsim/faults"
@@ -215,4 +218,58 @@ func TestSpotLock(t *testing.T) {
 	check(t, "The notice is given.", []string{"Recycling"}, locks())
 	s.Step(5 * time.Minute)
 	check(t, "Then it is gone.", []string(nil), locks())
+}
+
+// TestContainerGroupPrice: 2 vCPU at 0.15 and 4 GiB at 0.0375 are 0.45 an hour,
+// which the API tells for a second.
+func TestContainerGroupPrice(t *testing.T) {
+	cases := map[string]struct {
+		reason string
+		rule   *faults.Rule
+		change func(*eci.DescribeContainerGroupPriceRequest)
+		want   float64
+		code   string
+	}{
+		"Second":  {reason: "The price of a second.", want: 0.45},
+		"Memory":  {reason: "More memory costs more.", change: func(r *eci.DescribeContainerGroupPriceRequest) { r.Memory = "8" }, want: 0.6},
+		"Wrong":   {reason: "A feed can lie.", rule: &faults.Rule{Kind: faults.WrongPrice, Args: map[string]string{"factor": "100"}}, want: 45},
+		"NoCPU":   {reason: "A size has two numbers.", change: func(r *eci.DescribeContainerGroupPriceRequest) { r.Cpu = "" }, code: "MissingParameter"},
+		"OddSize": {reason: "Not all sizes are sold.", change: func(r *eci.DescribeContainerGroupPriceRequest) { r.Cpu = "3" }, code: "InvalidParameter.CPU.Memory"},
+		"Region":  {reason: "Regions must exist.", change: func(r *eci.DescribeContainerGroupPriceRequest) { r.RegionId = "mars" }, code: "InvalidRegionId.NotFound"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			s := start(t, nil)
+			if tc.rule != nil {
+				_, err := s.Admin.SetFault(t.Context(), *tc.rule)
+				s.must(err)
+			}
+			r := eci.CreateDescribeContainerGroupPriceRequest()
+			r.Cpu, r.Memory = "2", "4"
+			if tc.change != nil {
+				tc.change(r)
+			}
+			s.Direct(r.RpcRequest)
+			out := responses.NewCommonResponse()
+			err := s.eci.DoAction(r, out)
+			check(t, tc.reason, tc.code, code(err))
+			if tc.code != "" {
+				return
+			}
+			var body struct {
+				PriceInfo struct {
+					Price struct {
+						TradePrice  float64
+						DetailInfos struct {
+							DetailInfo []struct{ TradePrice float64 }
+						}
+					}
+				}
+			}
+			s.must(json.Unmarshal(out.GetHttpContentBytes(), &body))
+			p := body.PriceInfo.Price
+			check(t, tc.reason, tc.want, round(p.TradePrice*3600))
+			check(t, "The whole is the sum of its parts.", round(p.TradePrice*3600), round((p.DetailInfos.DetailInfo[0].TradePrice+p.DetailInfos.DetailInfo[1].TradePrice)*3600))
+		})
+	}
 }

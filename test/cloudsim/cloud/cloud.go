@@ -5,6 +5,7 @@ package cloud
 
 import (
 	"fmt"
+	"sync"
 	"time"
 
 	kclock "k8s.io/utils/clock"
@@ -32,6 +33,10 @@ type Cloud struct {
 	Stock    *stock.Stock
 	Prices   *stock.Prices
 	Backend  backend.Backend
+
+	mu sync.Mutex
+	// admitted are accounts of roles that somebody has assumed, by access key id.
+	admitted map[string]config.Account
 }
 
 // New returns a Cloud as configured. Throttling buckets run on the real clock.
@@ -57,14 +62,33 @@ func (c *Cloud) Latency(key string, r config.Range) time.Duration {
 	return c.Random.Between(key, lo, hi)
 }
 
-// Account returns the configured account with the access key id.
+// Account returns the configured account with the access key id, or the one that
+// was admitted.
 func (c *Cloud) Account(akid string) (config.Account, bool) {
 	for _, a := range c.Config.Accounts {
 		if a.AccessKeyID == akid {
 			return a, true
 		}
 	}
-	return config.Account{}, false
+	return c.Admitted(akid)
+}
+
+// Admit temporary credentials.
+func (c *Cloud) Admit(a config.Account) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.admitted == nil {
+		c.admitted = map[string]config.Account{}
+	}
+	c.admitted[a.AccessKeyID] = a
+}
+
+// Admitted returns temporary credentials.
+func (c *Cloud) Admitted(akid string) (config.Account, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	a, ok := c.admitted[akid]
+	return a, ok
 }
 
 // VSwitch finds a vSwitch of a region, with the VPC it is in.

@@ -143,14 +143,14 @@ func (s *Server) createCluster(c *call) (map[string]any, error) {
 
 	broken := s.take(faults.CreateFailedState, c) != nil
 	s.startBackend(k, func() { s.created(k, broken) })
-	s.after(s.latency("trading", s.conf.Latencies.Trading), func() {
+	s.After(s.latency("trading", s.conf.Latencies.Trading), func() {
 		if k.state == trading {
 			k.state = creating
 			s.publish(k)
 		}
 	})
 	if f := s.take(faults.StuckTask, c); f == nil {
-		s.after(s.latency("create-cluster", s.conf.Latencies.CreateCluster), func() {
+		s.After(s.latency("create-cluster", s.conf.Latencies.CreateCluster), func() {
 			k.latencyDone = true
 			s.created(k, broken)
 		})
@@ -167,14 +167,14 @@ func (s *Server) startBackend(k *cluster, done func()) {
 		PodCIDR: k.spec.ClusterCIDRSettings.ClusterCIDR, CoreDNS: s.Config.Switches.CoreDNS,
 	}
 	var made backend.Cluster
-	epoch := s.epoch
-	s.work(func(ctx context.Context) error {
+	epoch := s.Epoch()
+	s.Work(func(ctx context.Context) error {
 		var err error
 		if made, err = s.Backend.Create(ctx, spec, s); err != nil {
 			return err
 		}
 		s.mu.Lock()
-		forgotten := s.epoch != epoch
+		forgotten := s.Epoch() != epoch
 		s.mu.Unlock()
 		if forgotten {
 			return made.Delete(ctx)
@@ -191,7 +191,7 @@ func (s *Server) startBackend(k *cluster, done func()) {
 		}
 		k.backend, k.backendDone = made, true
 		if k.gone {
-			s.work(made.Delete, func(error) {})
+			s.Work(made.Delete, func(error) {})
 			return
 		}
 		done()

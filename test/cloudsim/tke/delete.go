@@ -94,19 +94,19 @@ func (s *Server) deleteCluster(c *call) (map[string]any, error) {
 	total := s.latency("delete-cluster", s.conf.Latencies.DeleteCluster)
 	switch {
 	case s.take(faults.TaskSuccessButUnchanged, c) != nil:
-		s.after(total, func() {
+		s.After(total, func() {
 			k.state = before
 			s.publish(k)
 		})
 	case s.take(faults.DeleteFailed, c) != nil || s.take(faults.TaskFail, c) != nil:
-		s.after(total, func() {
+		s.After(total, func() {
 			k.state = abnormal
 			s.publish(k)
 		})
 	default:
-		s.after(total/3, func() { s.stopBackend(k) })
-		s.after(total*2/3, func() { s.dropNodes(k) })
-		s.after(total, func() { s.deleted(k) })
+		s.After(total/3, func() { s.stopBackend(k) })
+		s.After(total*2/3, func() { s.dropNodes(k) })
+		s.After(total, func() { s.deleted(k) })
 	}
 	return nil, nil
 }
@@ -117,7 +117,7 @@ func (s *Server) stopBackend(k *cluster) {
 		return
 	}
 	b := k.backend
-	s.work(b.Delete, func(err error) {
+	s.Work(b.Delete, func(err error) {
 		if err != nil {
 			s.log.Error("Cannot delete backend of cluster", "cluster", k.id, "error", err)
 		}
@@ -168,5 +168,5 @@ func (s *Server) deleted(k *cluster) {
 // tail releases an object some time after its cluster.
 func (s *Server) tail(id string) {
 	s.Ledger.Releasing(id)
-	s.after(s.latency("tail", s.conf.Latencies.Tail), func() { s.Ledger.Release(id) })
+	s.After(s.latency("tail", s.conf.Latencies.Tail), func() { s.Ledger.Release(id) })
 }

@@ -118,7 +118,7 @@ func (s *Server) createEndpoint(c *call) (map[string]any, error) {
 	if q.IsExtranet {
 		d = s.latency("create-public-endpoint", s.conf.Latencies.CreatePublicEndpoint)
 	}
-	s.after(d, func() { s.endpointCreated(k, q.IsExtranet, failure) })
+	s.After(d, func() { s.endpointCreated(k, q.IsExtranet, failure) })
 	return nil, nil
 }
 
@@ -147,7 +147,7 @@ func (s *Server) endpointCreated(k *cluster, public bool, failure *faults.Rule) 
 		e.addressed = true
 		return
 	}
-	s.after(s.latency("public-address", s.conf.Latencies.PublicAddress), func() { e.addressed = e.state == endpointReady })
+	s.After(s.latency("public-address", s.conf.Latencies.PublicAddress), func() { e.addressed = e.state == endpointReady })
 }
 
 func (s *Server) deleteEndpoint(c *call) (map[string]any, error) {
@@ -171,7 +171,7 @@ func (s *Server) deleteEndpoint(c *call) (map[string]any, error) {
 	}
 	e.state, e.addressed = deleting, false
 	s.Ledger.Releasing(e.clb)
-	s.after(s.latency("delete-endpoint", s.conf.Latencies.DeleteEndpoint), func() {
+	s.After(s.latency("delete-endpoint", s.conf.Latencies.DeleteEndpoint), func() {
 		s.Ledger.Release(e.clb)
 		*e = endpoint{}
 	})

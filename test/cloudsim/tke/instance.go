@@ -84,7 +84,7 @@ func (s *Server) bootstrap(i *instance, a *activity) {
 	up := s.latency("instance-running", s.conf.Latencies.InstanceRunning)
 	ready := max(s.latency("node-ready", s.conf.Latencies.NodeReady), up)
 	s.publishInstance(i)
-	s.after(up, func() {
+	s.After(up, func() {
 		i.state = instanceRunning
 		if s.there(i) {
 			s.publishInstance(i)
@@ -93,10 +93,10 @@ func (s *Server) bootstrap(i *instance, a *activity) {
 		s.settle(a)
 	})
 	if !never {
-		s.after(ready, func() { s.join(i) })
+		s.After(ready, func() { s.join(i) })
 		return
 	}
-	s.after(s.latency("bootstrap", s.conf.Latencies.BootstrapTimeout), func() {
+	s.After(s.latency("bootstrap", s.conf.Latencies.BootstrapTimeout), func() {
 		if s.there(i) {
 			i.failed, i.message = true, "node init failed: the node did not register within the time limit"
 			s.publishInstance(i)
@@ -111,14 +111,14 @@ func (s *Server) join(i *instance) {
 	}
 	k := i.cluster
 	b, n := k.backend, s.node(i)
-	s.work(func(ctx context.Context) error { return b.AddNode(ctx, n) }, func(err error) {
+	s.Work(func(ctx context.Context) error { return b.AddNode(ctx, n) }, func(err error) {
 		if err != nil {
 			s.log.Warn("Cannot add node", "cluster", k.id, "node", n.Name, "error", err)
-			s.after(10*time.Second, func() { s.join(i) })
+			s.After(10*time.Second, func() { s.join(i) })
 			return
 		}
 		if !s.there(i) {
-			s.work(func(ctx context.Context) error { return b.RemoveNode(ctx, n.Name) }, func(error) {})
+			s.Work(func(ctx context.Context) error { return b.RemoveNode(ctx, n.Name) }, func(error) {})
 			return
 		}
 		i.registered, i.ready = true, true
@@ -135,15 +135,15 @@ func (s *Server) trouble(i *instance) {
 		return time.Duration(times * f.Seconds(60) * float64(time.Second))
 	}
 	if f := s.Faults.Take(faults.NodeOffline, sub); f != nil {
-		s.after(in(f, 1), func() { s.setReady(i, false) })
+		s.After(in(f, 1), func() { s.setReady(i, false) })
 	}
 	if f := s.Faults.Take(faults.NodeFlap, sub); f != nil {
-		s.after(in(f, 1), func() { s.setReady(i, false) })
-		s.after(in(f, 2), func() { s.setReady(i, true) })
+		s.After(in(f, 1), func() { s.setReady(i, false) })
+		s.After(in(f, 2), func() { s.setReady(i, true) })
 	}
 	if i.spot() {
 		if f := s.Faults.Take(faults.SpotReclaim, sub); f != nil {
-			s.after(in(f, 1), func() { s.notice(i) })
+			s.After(in(f, 1), func() { s.notice(i) })
 		}
 	}
 }
@@ -155,7 +155,7 @@ func (s *Server) setReady(i *instance, ready bool) {
 	i.ready = ready
 	s.publishInstance(i)
 	b, name := i.cluster.backend, i.ip
-	s.work(func(ctx context.Context) error { return b.SetNodeReady(ctx, name, ready) }, func(err error) {
+	s.Work(func(ctx context.Context) error { return b.SetNodeReady(ctx, name, ready) }, func(err error) {
 		if err != nil {
 			s.log.Warn("Cannot change readiness of node", "node", name, "error", err)
 		}
@@ -177,13 +177,13 @@ func (s *Server) notice(i *instance) {
 			Message: "the spot instance will be terminated in two minutes", LastTransitionTime: metav1.NewTime(s.Clock.Wall()),
 		}
 		e := backend.Event{Type: corev1.EventTypeWarning, Reason: cond.Reason, Message: cond.Message}
-		s.work(func(ctx context.Context) error { return b.SetNodeCondition(ctx, name, cond, e) }, func(err error) {
+		s.Work(func(ctx context.Context) error { return b.SetNodeCondition(ctx, name, cond, e) }, func(err error) {
 			if err != nil {
 				s.log.Warn("Cannot tell node of its end", "node", name, "error", err)
 			}
 		})
 	}
-	s.after(s.latency("reclaim-notice", s.conf.Latencies.ReclaimNotice), func() { s.reclaim(i) })
+	s.After(s.latency("reclaim-notice", s.conf.Latencies.ReclaimNotice), func() { s.reclaim(i) })
 }
 
 // reclaim takes an instance away as the market does; the group replaces it.
@@ -210,7 +210,7 @@ func (s *Server) leave(i *instance) {
 	}
 	if i.registered && k.backend != nil && k.state != deleting {
 		b, name := k.backend, i.ip
-		s.work(func(ctx context.Context) error { return b.RemoveNode(ctx, name) }, func(err error) {
+		s.Work(func(ctx context.Context) error { return b.RemoveNode(ctx, name) }, func(err error) {
 			if err != nil {
 				s.log.Warn("Cannot remove node", "node", name, "error", err)
 			}
@@ -390,7 +390,7 @@ func (s *Server) deleteClusterInstances(c *call) (map[string]any, error) {
 
 func (s *Server) removeInstance(i *instance, terminate bool) {
 	s.leave(i)
-	s.after(s.latency("remove-instances", s.conf.Latencies.RemoveInstances), func() {
+	s.After(s.latency("remove-instances", s.conf.Latencies.RemoveInstances), func() {
 		switch {
 		case s.instances[i.id] != i || !i.removing:
 		case terminate:

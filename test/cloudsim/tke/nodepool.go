@@ -138,7 +138,7 @@ func (s *Server) createNodePool(c *call) (map[string]any, error) {
 	})
 	extra := s.take(faults.Desired1Starts2, c) != nil
 	if s.take(faults.StuckTask, c) == nil {
-		s.after(s.latency("create-nodepool", s.conf.Latencies.CreateNodePool), func() {
+		s.After(s.latency("create-nodepool", s.conf.Latencies.CreateNodePool), func() {
 			if p.state == poolCreating {
 				p.state = poolNormal
 				s.publishPool(p)
@@ -286,7 +286,7 @@ func (s *Server) modifyNodePool(c *call) (map[string]any, error) {
 	}
 	p.state = poolUpdating
 	unchanged := s.take(faults.TaskSuccessButUnchanged, c) != nil
-	s.after(s.latency("modify-nodepool", s.conf.Latencies.ModifyNodePool), func() {
+	s.After(s.latency("modify-nodepool", s.conf.Latencies.ModifyNodePool), func() {
 		if p.state == poolUpdating {
 			p.state = poolNormal
 			s.publishPool(p)
@@ -353,7 +353,7 @@ func difference(before, after map[string]string, taintsBefore, taintsAfter []cor
 
 func (s *Server) changeNode(k *cluster, name string, change backend.Change) {
 	b := k.backend
-	s.work(func(ctx context.Context) error { return b.ChangeNode(ctx, name, change) }, func(err error) {
+	s.Work(func(ctx context.Context) error { return b.ChangeNode(ctx, name, change) }, func(err error) {
 		if err != nil {
 			s.log.Warn("Cannot change node", "cluster", k.id, "node", name, "error", err)
 		}
@@ -497,7 +497,7 @@ func (s *Server) startDeletion(p *nodePool, keep, broken, stuck bool) {
 	if stuck {
 		return
 	}
-	s.after(s.latency("delete-nodepool", s.conf.Latencies.DeleteNodePool), func() {
+	s.After(s.latency("delete-nodepool", s.conf.Latencies.DeleteNodePool), func() {
 		if p.gone {
 			return
 		}

@@ -110,7 +110,7 @@ func (s *Server) scaleOut(p *nodePool, n int, cause string) {
 		d = s.latency("no-stock", s.conf.Latencies.NoStock)
 	}
 	s.publishPool(p)
-	s.after(d, func() {
+	s.After(d, func() {
 		a.settled = true
 		s.settle(a)
 	})
@@ -142,7 +142,7 @@ func (s *Server) retry(p *nodePool) {
 		return
 	}
 	p.retrying = true
-	s.after(s.latency("retry-stock", s.conf.Latencies.RetryStock), func() {
+	s.After(s.latency("retry-stock", s.conf.Latencies.RetryStock), func() {
 		p.retrying = false
 		s.replenish(p, "the scaling group tries again")
 	})
@@ -159,7 +159,7 @@ func (s *Server) replenish(p *nodePool, cause string) {
 // restock makes a group that waits for stock try again soon.
 func (s *Server) restock(p *nodePool) {
 	if p.count() < p.desired && p.spec.group.RetryPolicy != "NO_RETRY" {
-		s.after(restockDelay, func() { s.replenish(p, "the scaling group tries again") })
+		s.After(restockDelay, func() { s.replenish(p, "the scaling group tries again") })
 	}
 }
 
@@ -332,7 +332,7 @@ func (s *Server) scaleIn(p *nodePool, n int, cause string) {
 		a.instances = append(a.instances, i.id)
 		a.waiting[i.id] = true
 		s.leave(i)
-		s.after(s.latency("remove-instances", s.conf.Latencies.RemoveInstances), func() {
+		s.After(s.latency("remove-instances", s.conf.Latencies.RemoveInstances), func() {
 			if s.instances[i.id] == i && i.removing {
 				s.destroy(i)
 			}

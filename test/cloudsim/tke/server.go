@@ -46,6 +46,7 @@ const cacheAnnotation = "eks.tke.cloud.tencent.com/use-image-cache"
 // A Server answers Tencent's API.
 type Server struct {
 	*cloud.Cloud
+	*cloud.Life
 	// Runtime of the pods on super nodes.
 	*virtual.Runtime
 	conf     config.Tencent
@@ -55,7 +56,6 @@ type Server struct {
 	ctx      context.Context
 
 	mu         sync.Mutex
-	epoch      int
 	serial     int
 	clusters   map[string]*cluster
 	instances  map[string]*instance // all CVMs, also those of no cluster
@@ -77,6 +77,7 @@ func New(ctx context.Context, c *cloud.Cloud, log *slog.Logger) *Server {
 		Cloud: c, conf: t, log: log, ctx: ctx,
 		limiter: throttle.New(kclock.RealClock{}, t.Throttle.QPS, t.Throttle.Burst),
 	}
+	s.Life = cloud.NewLife(ctx, c, &s.mu)
 	s.Runtime = virtual.New(ctx, c, virtual.Options{
 		Config: t.Virtual, Kind: ledger.SupernodePod, StockType: config.SuperNodeType, CacheAnnotation: cacheAnnotation,
 		NewID: func() string { return "eks-" + s.Random.Alphanumeric("eks-id", 8) },
@@ -89,7 +90,7 @@ func New(ctx context.Context, c *cloud.Cloud, log *slog.Logger) *Server {
 }
 
 func (s *Server) init() {
-	s.epoch++
+	s.Begin()
 	s.clusters = map[string]*cluster{}
 	s.instances = map[string]*instance{}
 	s.activities = nil
@@ -107,7 +108,7 @@ func (s *Server) account(secretID string) (config.Account, bool) {
 			return a, true
 		}
 	}
-	return config.Account{}, false
+	return s.Admitted(secretID)
 }
 
 func (s *Server) secret(secretID string) (signature.Secret, bool) {
@@ -220,37 +221,6 @@ func (s *Server) verify(c *call, r *http.Request) (signature.TC3Caller, *signatu
 	caller, failure := s.verifier.Verify(r, c.body, o)
 	c.subject.Attrs["akid"], c.subject.Attrs["service"] = caller.SecretID, caller.Service
 	return caller, failure
-}
-
-// after runs f under the lock once d of virtual time has passed, unless the
-// server was reset in between.
-func (s *Server) after(d time.Duration, f func()) {
-	epoch := s.epoch
-	s.Clock.AfterFunc(d, func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.epoch == epoch {
-			f()
-		}
-	})
-}
-
-// work runs something that may block, and then done under the lock.
-func (s *Server) work(do func(ctx context.Context) error, done func(error)) {
-	epoch := s.epoch
-	run := func() {
-		err := do(s.ctx)
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.epoch == epoch {
-			done(err)
-		}
-	}
-	if s.Backend.Blocking() {
-		go run()
-		return
-	}
-	s.Clock.AfterFunc(0, run)
 }
 
 // lagged is when lists show what is written now.

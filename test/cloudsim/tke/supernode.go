@@ -166,7 +166,7 @@ func (s *Server) createVirtualNodePool(c *call) (map[string]any, error) {
 	s.book(k, ledger.Object{Kind: ledger.SuperNodes, ID: p.id, Name: p.name, Tags: tags})
 	nodes := s.addSuperNodes(p, subnets)
 	if s.take(faults.StuckTask, c) == nil {
-		s.after(s.latency("create-virtual-nodepool", s.conf.Latencies.CreateVirtualNodePool), func() {
+		s.After(s.latency("create-virtual-nodepool", s.conf.Latencies.CreateVirtualNodePool), func() {
 			if p.state != poolCreating {
 				return
 			}
@@ -200,14 +200,14 @@ func (s *Server) startSuperNode(p *superPool, n *superNode) {
 		return
 	}
 	b, v := k.backend, s.superNode(p, n)
-	s.work(func(ctx context.Context) error { return s.Add(ctx, b, v) }, func(err error) {
+	s.Work(func(ctx context.Context) error { return s.Add(ctx, b, v) }, func(err error) {
 		if err != nil {
 			s.log.Warn("Cannot add super node", "cluster", k.id, "node", n.name, "error", err)
-			s.after(10*time.Second, func() { s.startSuperNode(p, n) })
+			s.After(10*time.Second, func() { s.startSuperNode(p, n) })
 			return
 		}
 		if p.nodes[n.name] != n || n.phase != phasePending {
-			s.work(func(ctx context.Context) error { return s.Remove(ctx, k.id, n.name) }, func(error) {})
+			s.Work(func(ctx context.Context) error { return s.Remove(ctx, k.id, n.name) }, func(error) {})
 			return
 		}
 		n.phase = running
@@ -355,7 +355,7 @@ func (s *Server) createVirtualNode(c *call) (map[string]any, error) {
 	var names []string
 	for _, n := range s.addSuperNodes(p, subnets) {
 		names = append(names, n.name)
-		s.after(s.latency("create-virtual-node", s.conf.Latencies.CreateVirtualNodePool), func() { s.startSuperNode(p, n) })
+		s.After(s.latency("create-virtual-node", s.conf.Latencies.CreateVirtualNodePool), func() { s.startSuperNode(p, n) })
 	}
 	s.publishSuperPool(p)
 	return map[string]any{"NodeName": strings.Join(names, ",")}, nil
@@ -425,7 +425,7 @@ func (s *Server) drain(p *superPool, n *superNode, deadline time.Time) {
 		return
 	}
 	left := 0
-	s.work(func(ctx context.Context) error {
+	s.Work(func(ctx context.Context) error {
 		var err error
 		left, _, err = k.backend.Drain(ctx, n.name)
 		return err
@@ -433,7 +433,7 @@ func (s *Server) drain(p *superPool, n *superNode, deadline time.Time) {
 		if err == nil && left == 0 {
 			return
 		}
-		s.after(s.latency("drain-retry", s.Config.Latencies.DrainRetry), func() { s.drain(p, n, deadline) })
+		s.After(s.latency("drain-retry", s.Config.Latencies.DrainRetry), func() { s.drain(p, n, deadline) })
 	})
 }
 
@@ -483,11 +483,11 @@ func (s *Server) deleteVirtualNode(c *call) (map[string]any, error) {
 func (s *Server) endSuperNode(p *superPool, n *superNode, done func()) {
 	k := p.cluster
 	n.phase = phaseDeleting
-	s.after(s.latency("delete-virtual-node", s.conf.Latencies.DeleteVirtualNode), func() {
+	s.After(s.latency("delete-virtual-node", s.conf.Latencies.DeleteVirtualNode), func() {
 		if k.gone || p.nodes[n.name] != n {
 			return
 		}
-		s.work(func(ctx context.Context) error { return s.Remove(ctx, k.id, n.name) }, func(err error) {
+		s.Work(func(ctx context.Context) error { return s.Remove(ctx, k.id, n.name) }, func(err error) {
 			if err != nil {
 				s.log.Warn("Cannot remove super node", "cluster", k.id, "node", n.name, "error", err)
 				s.endSuperNode(p, n, done)
@@ -538,7 +538,7 @@ func (s *Server) deleteVirtualNodePool(c *call) (map[string]any, error) {
 		p.state = poolDeleting
 		s.publishSuperPool(p)
 		if len(p.nodes) == 0 {
-			s.after(s.latency("delete-virtual-node", s.conf.Latencies.DeleteVirtualNode), func() { s.removeSuperPool(p) })
+			s.After(s.latency("delete-virtual-node", s.conf.Latencies.DeleteVirtualNode), func() { s.removeSuperPool(p) })
 			continue
 		}
 		for _, n := range p.sorted() {

@@ -26,6 +26,9 @@ const (
 	envRoleARN      = "ALIBABA_CLOUD_ROLE_ARN"
 	envOIDCProvider = "ALIBABA_CLOUD_OIDC_PROVIDER_ARN"
 	envOIDCToken    = "ALIBABA_CLOUD_OIDC_TOKEN_FILE"
+	// envSTS is the host of the token service, where that of the internet cannot be
+	// reached.
+	envSTS = "ALIBABA_CLOUD_STS_ENDPOINT"
 )
 
 // Limits of an account whose ProviderConfig sets none.
@@ -137,9 +140,23 @@ func Injected() (alicredentials.Credential, error) {
 		OIDCProviderArn:   tea.String(os.Getenv(envOIDCProvider)),
 		OIDCTokenFilePath: tea.String(os.Getenv(envOIDCToken)),
 		RoleSessionName:   tea.String(UserAgent),
+		STSEndpoint:       tea.String(os.Getenv(envSTS)),
 	})
 	if err != nil {
 		return nil, errors.New("cannot use the injected identity: the pod has no RRSA token")
+	}
+	return &injected{c}, nil
+}
+
+// injected credentials have errors that a client can tell from a lost answer: as
+// long as there are none, no call was made. The vendor's name the token.
+type injected struct{ alicredentials.Credential }
+
+// GetCredential of the role.
+func (i *injected) GetCredential() (*alicredentials.CredentialModel, error) {
+	c, err := i.Credential.GetCredential()
+	if err != nil {
+		return nil, &cloud.Error{Class: cloud.Unauthorised, Operation: "AssumeRoleWithOIDC", Message: "the token of the pod was not accepted"}
 	}
 	return c, nil
 }

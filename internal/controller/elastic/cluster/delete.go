@@ -69,7 +69,7 @@ func (e *external) delete(ctx context.Context, cr elastic.Cluster, s *State) err
 		return errors.Wrap(err, "cannot dismantle the cluster")
 	}
 	if err != nil {
-		wait = "The cloud does not delete the cluster yet: " + err.Error()
+		wait = notYet + err.Error()
 	}
 	if wait != "" {
 		cr.SetConditions(lifecycle.DeletionBlocked(lifecycle.ReasonWaiting, wait))
@@ -80,27 +80,17 @@ func (e *external) delete(ctx context.Context, cr elastic.Cluster, s *State) err
 	}
 
 	task, err := e.cloud.Delete(ctx, s.ID)
-	switch {
-	case err == nil:
+	ordered := err == nil
+	if ordered {
 		at.Operation = e.NewOperation("Delete", task)
-		msg := "The cloud is deleting the cluster"
-		if e.taskErr != nil {
-			msg += " once more: " + e.taskErr.Error()
-		}
-		cr.SetConditions(lifecycle.DeletionGoesOn(msg))
-		return nil
-	case cloud.Is(err, cloud.Gone):
-		return nil
-	case cloud.Is(err, cloud.WrongState):
-		// It is being built, or load balancers and network interfaces are still
-		// detaching.
-		cr.SetConditions(lifecycle.DeletionBlocked(lifecycle.ReasonWaiting, notYet+err.Error()))
-		return nil
-	case cloud.Is(err, cloud.Protected):
-		return e.unprotect(ctx, cr, s)
-	default:
-		return errors.Wrap(err, "cannot delete the cluster")
 	}
+	// It may be in the wrong state because it is being built, or because load
+	// balancers and network interfaces are still detaching.
+	err = elastic.Deleting(cr, "cluster", err, func() error { return e.unprotect(ctx, cr, s) })
+	if ordered && e.taskErr != nil {
+		cr.SetConditions(lifecycle.DeletionGoesOn("The cloud is deleting the cluster once more: " + e.taskErr.Error()))
+	}
+	return err
 }
 
 // waitForOthers reports whether something else has to go first.

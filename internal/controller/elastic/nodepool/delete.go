@@ -14,7 +14,8 @@ import (
 )
 
 // Delete the node pool, one step at each call: its cluster leaves the
-// federation, load balancers and volumes are given back while there are still
+// federation, or, if it stays, fleet gives the replicas on the nodes a place
+// elsewhere; load balancers and volumes are given back while there are still
 // nodes to do it, nodes are drained and removed, the empty pool goes. Observe
 // finds out that it is gone.
 func (e *external) Delete(ctx context.Context, cr elastic.NodePool) (managed.ExternalDelete, error) {
@@ -41,9 +42,11 @@ func (e *external) delete(ctx context.Context, cr elastic.NodePool, s *State) er
 		cr.SetConditions(lifecycle.DeletionGoesOn("The cloud is deleting the node pool"))
 		return nil
 	}
-	if wait, err := e.waitForOthers(ctx, cr); err != nil || wait {
+	wait, stays, err := e.waitForOthers(ctx, cr)
+	if err != nil || wait {
 		return err
 	}
+	e.handover = e.HandOver(cr, stays, drainTimeout(cr))
 	if e.busy(cr) {
 		cr.SetConditions(lifecycle.DeletionGoesOn("Waiting for the operation that is under way"))
 		return nil
@@ -103,28 +106,27 @@ func (e *external) order(ctx context.Context, cr elastic.NodePool, s *State, siz
 	return nil
 }
 
-// waitForOthers reports whether something else has to go first.
-func (e *external) waitForOthers(ctx context.Context, cr elastic.NodePool) (bool, error) {
-	if wait, err := e.MembersFirst(ctx, cr, e.kind.Cluster, cr.GetClusterName(), e.cluster); err != nil || wait {
-		return true, err
-	}
-	if e.cluster == nil || !meta.WasDeleted(e.cluster) || e.observed.Total == 0 || e.phase().Broken() {
-		return false, nil
+// waitForOthers reports whether something else has to go first, and if not
+// whether the cluster stays in the federation.
+func (e *external) waitForOthers(ctx context.Context, cr elastic.NodePool) (wait, stays bool, err error) {
+	wait, stays, err = e.MembersFirst(ctx, cr, e.kind.Cluster, cr.GetClusterName(), e.cluster)
+	if err != nil || wait || e.cluster == nil || !meta.WasDeleted(e.cluster) || e.observed.Total == 0 || e.phase().Broken() {
+		return wait, stays, err
 	}
 	billed, err := e.releaseBilled(ctx, cr)
 	if err != nil {
 		// Its Members have left, so nothing that anybody still counts on runs on
 		// its nodes, and the cluster would wait for this pool for ever.
 		return e.NotAnswered(cr, &e.deletion, "The API server of the cluster does not answer",
-			"the nodes are removed without a drain: the API server of the cluster, which is being deleted, does not answer", "NotDrained"), nil
+			"the nodes are removed without a drain: the API server of the cluster, which is being deleted, does not answer", "NotDrained"), false, nil
 	}
 	// Volumes that are in use go when the pods do, which is when nodes are
 	// drained.
 	if len(billed.LoadBalancers) > 0 || len(billed.Volumes) > len(billed.Mounted) {
 		cr.SetConditions(lifecycle.DeletionBlocked(lifecycle.ReasonWaiting, "Waiting until the cloud has taken back the cluster's load balancers and volumes"))
-		return true, nil
+		return true, false, nil
 	}
-	return false, nil
+	return false, false, nil
 }
 
 func (e *external) releaseBilled(ctx context.Context, cr elastic.NodePool) (kube.Billed, error) {
@@ -143,5 +145,7 @@ func (e *external) blocked(cr elastic.NodePool) {
 			return
 		}
 	}
-	cr.SetConditions(lifecycle.DeletionGoesOn("Draining and removing nodes"))
+	if !e.handover.Waits(cr) {
+		cr.SetConditions(lifecycle.DeletionGoesOn("Draining and removing nodes"))
+	}
 }

@@ -24,9 +24,6 @@ import (
 // gaveUp marks a drain that took too long. The node is in use again.
 const gaveUp = "gave up after the drain time-out: "
 
-// defaultDrainTimeout of a pool without one.
-const defaultDrainTimeout = 15 * time.Minute
-
 // A machine of the pool, and the node that it became.
 type machine struct {
 	Machine
@@ -229,7 +226,7 @@ func drainTimeout(cr elastic.NodePool) time.Duration {
 	if t := cr.GetSizing().DrainTimeout; t != nil {
 		return t.Duration
 	}
-	return defaultDrainTimeout
+	return elastic.DefaultDrainTimeout
 }
 
 func (e *external) isNoticed(node string) bool {
@@ -341,7 +338,7 @@ func (e *external) drain(ctx context.Context, cr elastic.NodePool, k kubernetes.
 	}
 	for _, d := range leaving {
 		if m := byID[d.InstanceID]; m != nil && m.node != nil {
-			if err := kube.Cordon(ctx, k, m.node, fleetv1alpha1.TaintReleasing); err != nil {
+			if err := kube.Cordon(ctx, k, m.node, fleetv1alpha1.TaintReleasing, e.handover.Taint()); err != nil {
 				return nil, err
 			}
 		}
@@ -360,9 +357,12 @@ func (e *external) drain(ctx context.Context, cr elastic.NodePool, k kubernetes.
 			ids = append(ids, d.InstanceID)
 			continue
 		}
-		res, err := kube.Evict(ctx, k, m.node.Name, kube.IsReady(m.node), e.Clock.Now())
+		res, err := kube.Evict(ctx, k, m.node.Name, kube.IsReady(m.node), e.Clock.Now(), e.handover.Keep)
 		if err != nil {
 			return nil, err
+		}
+		if res.Kept > 0 {
+			e.handover.Kept(m.node.Name)
 		}
 		d.BlockedBy = res.BlockedBy
 		if res.Left == 0 && res.SystemLeft > 0 {

@@ -48,6 +48,8 @@ type external struct {
 	// unheard is why the cloud could not be asked for shortages.
 	unheard  error
 	deletion elastic.Deletion
+	// handover of what runs on the nodes.
+	handover elastic.Handover
 }
 
 // clusterID of the pool, also when the Cluster is gone.

@@ -11,6 +11,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
@@ -220,20 +221,25 @@ func (c *connector) steady(key types.NamespacedName, was, now fleetv1alpha1.Mark
 	return now, 0
 }
 
-// keepPrice keeps a price that is as good as the new one.
+// keepPrice keeps prices that are as good as the new ones.
 func keepPrice(was, now *fleetv1alpha1.OfferingMarket) {
-	if was.HourlyPrice == nil || now.HourlyPrice == nil || was.PricedAt == nil || now.PricedAt == nil {
+	if was.PricedAt == nil || now.PricedAt == nil || now.PricedAt.Sub(was.PricedAt.Time) >= priceAge ||
+		!alike(was.HourlyPrice, now.HourlyPrice) || !alike(was.CPUHour, now.CPUHour) || !alike(was.MemoryGiBHour, now.MemoryGiBHour) {
 		return
 	}
-	a, b := was.HourlyPrice.AsApproximateFloat64(), now.HourlyPrice.AsApproximateFloat64()
-	if math.Abs(a-b) >= priceChange*math.Abs(a) || now.PricedAt.Sub(was.PricedAt.Time) >= priceAge {
-		return
+	now.HourlyPrice, now.CPUHour, now.MemoryGiBHour, now.PricedAt = was.HourlyPrice, was.CPUHour, was.MemoryGiBHour, was.PricedAt
+	if was.HighestPrice != nil && now.HighestPrice != nil && alike(was.HighestPrice, now.HighestPrice) {
+		now.HighestPrice = was.HighestPrice
 	}
-	now.HourlyPrice, now.PricedAt = was.HourlyPrice, was.PricedAt
-	if a, b := was.HighestPrice, now.HighestPrice; a != nil && b != nil &&
-		math.Abs(a.AsApproximateFloat64()-b.AsApproximateFloat64()) < priceChange*a.AsApproximateFloat64() {
-		now.HighestPrice = a
+}
+
+// alike are prices that differ too little to be written, or are both absent.
+func alike(a, b *resource.Quantity) bool {
+	if a == nil || b == nil {
+		return a == b
 	}
+	x, y := a.AsApproximateFloat64(), b.AsApproximateFloat64()
+	return math.Abs(x-y) < priceChange*math.Abs(x)
 }
 
 // A pace remembers when plans were last written.

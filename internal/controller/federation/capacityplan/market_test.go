@@ -215,6 +215,12 @@ func TestSteady(t *testing.T) {
 			Name: "o", HourlyPrice: ptr.To(resource.MustParse(price)), PricedAt: &pt, Nodes: &nodes, Desired: &desired,
 		}}}
 	}
+	pods := func(cpu string, at time.Duration) fleetv1alpha1.Market {
+		pt := metav1.NewTime(start.Add(at))
+		return fleetv1alpha1.Market{Offerings: []fleetv1alpha1.OfferingMarket{{
+			Name: "v", CPUHour: ptr.To(resource.MustParse(cpu)), MemoryGiBHour: ptr.To(resource.MustParse("0.04")), PricedAt: &pt,
+		}}}
+	}
 	cases := map[string]struct {
 		reason   string
 		was, now fleetv1alpha1.Market
@@ -226,6 +232,8 @@ func TestSteady(t *testing.T) {
 		"OldPrice":   {reason: "But once an hour", was: mk("1", 0, 1, 1), now: mk("1", time.Hour, 1, 1), want: mk("1", time.Hour, 1, 1)},
 		"SmallMove":  {reason: "Less than one percent is noise", was: mk("1", 0, 1, 1), now: mk("1.009", 10*time.Minute, 1, 1), want: mk("1", 0, 1, 1)},
 		"Move":       {reason: "One percent is not", was: mk("1", 0, 1, 1), now: mk("1.01", 10*time.Minute, 1, 1), want: mk("1.01", 10*time.Minute, 1, 1)},
+		"PodPrice":   {reason: "The same holds for prices of pods", was: pods("0.35", 0), now: pods("0.351", 10*time.Minute), want: pods("0.35", 0)},
+		"PodMove":    {reason: "If one moves both are written", was: pods("0.35", 0), now: pods("0.36", 10*time.Minute), want: pods("0.36", 10*time.Minute)},
 		"Nodes":      {reason: "After a rest numbers of nodes are written at once", was: mk("1", 0, 1, 9), now: mk("1", 0, 2, 9), wrote: 3 * time.Second, want: mk("1", 0, 2, 9)},
 		"NodesAgain": {reason: "Then they are gathered", was: mk("1", 0, 2, 9), now: mk("1", 0, 3, 9), wrote: time.Second, want: mk("1", 0, 2, 9), again: time.Second},
 		"Desired":    {reason: "Other changes do not wait, and take the numbers along", was: mk("1", 0, 2, 9), now: mk("1", 0, 3, 5), wrote: time.Second, want: mk("1", 0, 3, 5)},

@@ -26,9 +26,10 @@ import (
 	"regionpool.io/provider-regionpool/internal/controller/lifecycle"
 )
 
-// Delete the pool, one step at each call: its cluster leaves the federation,
-// load balancers and volumes are given back, pods are evicted as far as their
-// budgets allow, the pool goes. Observe finds out that it is gone.
+// Delete the pool, one step at each call: its cluster leaves the federation, or,
+// if it stays, fleet gives the replicas on the nodes a place elsewhere; load
+// balancers and volumes are given back, pods are evicted as far as their budgets
+// allow, the pool goes. Observe finds out that it is gone.
 func (e *external) Delete(ctx context.Context, cr *v1alpha1.VirtualNodePool) (managed.ExternalDelete, error) {
 	p, unseen := e.observed, ""
 	if p == nil && e.clusterID(cr) != "" {
@@ -60,9 +61,11 @@ func (e *external) delete(ctx context.Context, cr *v1alpha1.VirtualNodePool, p *
 	if e.cluster != nil {
 		cl = e.cluster
 	}
-	if wait, err := e.MembersFirst(ctx, cr, v1alpha1.ClusterGroupVersionKind, cr.Spec.ForProvider.ClusterRef.Name, cl); err != nil || wait {
+	wait, stays, err := e.MembersFirst(ctx, cr, v1alpha1.ClusterGroupVersionKind, cr.Spec.ForProvider.ClusterRef.Name, cl)
+	if err != nil || wait {
 		return err
 	}
+	e.handover = e.HandOver(cr, stays, elastic.DefaultDrainTimeout)
 	force, wait, err := e.empty(ctx, cr)
 	if err != nil || wait {
 		return err
@@ -142,7 +145,7 @@ func (e *external) evict(ctx context.Context, cr *v1alpha1.VirtualNodePool, k ku
 		n := &all[i]
 		if ours(n) {
 			// All are cordoned first, so that the pods of one do not land on the next.
-			if err := kube.Cordon(ctx, k, n, fleetv1alpha1.TaintReleasing); err != nil {
+			if err := kube.Cordon(ctx, k, n, fleetv1alpha1.TaintReleasing, e.handover.Taint()); err != nil {
 				return false, false, err
 			}
 		} else if !n.Spec.Unschedulable && !kube.IsVirtual(n) {
@@ -157,9 +160,12 @@ func (e *external) evict(ctx context.Context, cr *v1alpha1.VirtualNodePool, k ku
 		if !ours(n) {
 			continue
 		}
-		d, err := kube.Evict(ctx, k, n.Name, kube.IsReady(n), e.Clock.Now())
+		d, err := kube.Evict(ctx, k, n.Name, kube.IsReady(n), e.Clock.Now(), e.handover.Keep)
 		if err != nil {
 			return false, false, err
+		}
+		if d.Kept > 0 {
+			e.handover.Kept(n.Name)
 		}
 		left += d.Left
 		system += d.SystemLeft
@@ -176,6 +182,7 @@ func (e *external) evict(ctx context.Context, cr *v1alpha1.VirtualNodePool, k ku
 		return force, false, err
 	case len(blocked) > 0:
 		cr.SetConditions(lifecycle.DeletionBlocked(lifecycle.ReasonBlocked, strings.Join(blocked, "; ")))
+	case e.handover.Waits(cr):
 	default:
 		cr.SetConditions(lifecycle.DeletionGoesOn(fmt.Sprintf("Waiting until %d pods on the virtual nodes have ended", left+system)))
 	}

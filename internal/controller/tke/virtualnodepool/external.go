@@ -45,6 +45,8 @@ type external struct {
 	nodes    []tke.VirtualNode
 	todo     todo
 	deletion elastic.Deletion
+	// handover of what runs on the nodes.
+	handover elastic.Handover
 }
 
 // todo is what Update has to do, one thing at a time.
