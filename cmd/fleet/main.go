@@ -19,6 +19,7 @@ import (
 	clusterv1alpha1 "github.com/karmada-io/karmada/pkg/apis/cluster/v1alpha1"
 	policyv1alpha1 "github.com/karmada-io/karmada/pkg/apis/policy/v1alpha1"
 	workv1alpha2 "github.com/karmada-io/karmada/pkg/apis/work/v1alpha2"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -67,14 +68,9 @@ func parse(args []string) (flags, error) {
 	app.Flag("node-arrival-timeout", "How long an ordered node may take to become Ready before another offering is tried.").Default(f.planner.Arrival.String()).DurationVar(&f.planner.Arrival)
 	app.Flag("cluster-build-timeout", "The same if its cluster has to be made first.").Default(f.planner.Build.String()).DurationVar(&f.planner.Build)
 	app.Flag("offering-avoid", "For how long an offering that did not deliver is not ordered.").Default(f.planner.Avoid.String()).DurationVar(&f.planner.Avoid)
+	app.Flag("settle-time", "How long replicas wait before they go to the cloud, as long as a self-built member has room for them that only pods on their way will take.").Default(f.scheduler.SettleTime.String()).DurationVar(&f.scheduler.SettleTime)
 	app.Flag("outage-grace", "How long a self-built member must be silent before capacity is ordered for replicas that could run there.").Default(f.scheduler.OutageGrace.String()).DurationVar(&f.scheduler.OutageGrace)
 	app.Flag("shortage-avoid", "For how long an offering that its cloud could not deliver is not ordered. It doubles each time.").Default(f.planner.Shortage.String()).DurationVar(&f.planner.Shortage)
-	w := &f.scheduler.Weights
-	app.Flag("weight-unplaced", "What a replica without a place costs when placements of waiting workloads are compared.").Default(strconv.FormatInt(w.Unplaced, 10)).Int64Var(&w.Unplaced)
-	app.Flag("weight-moving", "The same for a running replica that has to leave its member, and has no substitute.").Default(strconv.FormatInt(w.Moving, 10)).Int64Var(&w.Moving)
-	app.Flag("weight-cloud", "The same for each core, and each tier away from the first.").Default(strconv.FormatInt(w.Cloud, 10)).Int64Var(&w.Cloud)
-	app.Flag("weight-spread", "The same for each replica in the fullest member of a workload that spreads over zones or regions.").Default(strconv.FormatInt(w.Spread, 10)).Int64Var(&w.Spread)
-	app.Flag("weight-hole", "The same for each node with free devices that gets replicas that need none.").Default(strconv.FormatInt(w.Hole, 10)).Int64Var(&w.Hole)
 	app.Flag("joint-time", "How long a better placement of all waiting workloads is looked for than one by one; 0 for as long as it takes.").Default(f.scheduler.JointTime.String()).DurationVar(&f.scheduler.JointTime)
 	app.Flag("joint-steps", "How many placements are tried at most; 0 for none.").Default(strconv.Itoa(f.scheduler.JointSteps)).IntVar(&f.scheduler.JointSteps)
 	f.estimator.add(app)
@@ -84,7 +80,7 @@ func parse(args []string) (flags, error) {
 	if len(f.pools) > 0 && f.estimator.address != "" {
 		return f, errors.New("a fleet of some pools cannot serve estimates: it would take away the Services of the members of others")
 	}
-	return f, f.scheduler.Weights.Validate()
+	return f, nil
 }
 
 func main() {
@@ -97,7 +93,7 @@ func main() {
 
 func newScheme() (*runtime.Scheme, error) {
 	s := runtime.NewScheme()
-	b := runtime.NewSchemeBuilder(corev1.AddToScheme, apiextensionsv1.AddToScheme, clusterv1alpha1.Install, policyv1alpha1.Install, workv1alpha2.Install, fleetv1alpha1.AddToScheme)
+	b := runtime.NewSchemeBuilder(corev1.AddToScheme, coordinationv1.AddToScheme, apiextensionsv1.AddToScheme, clusterv1alpha1.Install, policyv1alpha1.Install, workv1alpha2.Install, fleetv1alpha1.AddToScheme)
 	if err := b.AddToScheme(s); err != nil {
 		return nil, fmt.Errorf("cannot build the scheme: %w", err)
 	}
@@ -169,7 +165,7 @@ func run(ctx context.Context, f flags) error {
 		HealthProbeBindAddress:        f.healthAddress,
 		LeaderElection:                f.leaderElection,
 		LeaderElectionID:              leaseName(f.pools),
-		LeaderElectionNamespace:       "karmada-system",
+		LeaderElectionNamespace:       controller.LeaseNamespace,
 		LeaderElectionReleaseOnCancel: true,
 		GracefulShutdownTimeout:       ptr.To(10 * time.Second),
 	})
@@ -181,6 +177,7 @@ func run(ctx context.Context, f flags) error {
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Cache: mgr.GetCache(),
 		Events: mgr.GetEventRecorder("regionpool-fleet"), Log: mgr.GetLogger().WithName("fleet"),
 		Decisions: decisions, Scheduler: f.scheduler, Planner: f.planner,
+		Name:        leaseName(f.pools),
 		Pools:       f.pools,
 		AllClusters: f.estimator.address != "" && f.estimator.all,
 	})

@@ -4,16 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
-	"net"
+	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
+	"strings"
 	"sync"
 	"time"
 
 	clusterv1alpha1 "github.com/karmada-io/karmada/pkg/apis/cluster/v1alpha1"
 	policyv1alpha1 "github.com/karmada-io/karmada/pkg/apis/policy/v1alpha1"
+	workv1alpha1 "github.com/karmada-io/karmada/pkg/apis/work/v1alpha1"
 	workv1alpha2 "github.com/karmada-io/karmada/pkg/apis/work/v1alpha2"
 	"golang.org/x/sync/errgroup"
 	appsv1 "k8s.io/api/apps/v1"
@@ -22,8 +24,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/intstr"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	toolscache "k8s.io/client-go/tools/cache"
@@ -45,17 +47,21 @@ const (
 	bindingNodes   = 50
 	bindingSpaces  = 10
 
-	// bindingTotal Deployments are created as fast as Karmada takes them;
-	// bindingBacklog wait already when whoever places them starts. Each rung of
-	// karmada-scheduler's QPS is tried with bindingRung.
-	bindingTotal   = 5000
-	bindingBacklog = 1000
-	bindingRung    = 200
+	// defaultDeployments are created as fast as Karmada takes them; of them
+	// bindingBacklog at most wait already when whoever places them starts. Each
+	// rung of karmada-scheduler's QPS is tried with bindingRung.
+	defaultDeployments = 5000
+	bindingBacklog     = 1000
+	bindingRung        = 200
 
 	// bindingGoal is how many times as fast as karmada-scheduler fleet is to be.
 	bindingGoal = 10
-	// bindingTimeout bounds each part.
-	bindingTimeout = 20 * time.Minute
+	// bindingTimeout bounds each part, and bindingPatience how long nothing may
+	// come of it.
+	bindingTimeout  = 20 * time.Minute
+	bindingPatience = 2 * time.Minute
+	// tellEvery is how often it is said how far a part is.
+	tellEvery = 15 * time.Second
 	// betterBy is how much faster a higher QPS must make karmada-scheduler to be
 	// raised again.
 	betterBy = 1.05
@@ -63,21 +69,32 @@ const (
 	accurate = "karmada-scheduler, accurate estimators"
 )
 
-// bindingQPS are the rungs of karmada-scheduler: its defaults, then more of both
-// its limits, that of requests and that of its queue.
-var bindingQPS = []int{0, 200, 1000, 5000}
-
 // A pace is how fast bindings came to be, and to be placed.
 type pace struct {
 	// endToEnd, detected and drained are bindings a second: from the first create
 	// to the last assignment, from the first create to the last binding, and from
 	// the first assignment to the last.
 	endToEnd, detected, drained float64
+	// made is the same from the first create until Karmada has made the last Work
+	// of the assignments.
+	made float64
 	// waited has the seconds from a binding to its assignment, sorted.
 	waited []float64
-	// placer and common are the CPU time, in milliseconds for each binding, of
-	// who places, estimators included, and of all else in the workload plane.
-	placer, common float64
+	// cpu is the CPU time until the last assignment, in milliseconds for each
+	// binding, by role, and whole that of all until the last Work.
+	cpu   map[string]float64
+	whole float64
+}
+
+// of sums the CPU time of some roles, or of all.
+func (p pace) of(roles ...string) float64 {
+	sum := 0.0
+	for role, ms := range p.cpu {
+		if len(roles) == 0 || slices.Contains(roles, role) {
+			sum += ms
+		}
+	}
+	return sum
 }
 
 // A region of Karmada and idle members. Both sides have one of their own, one
@@ -89,20 +106,27 @@ type placing struct {
 	bins    *binaries.Set
 	ports   []int
 	rand    *rand.Rand
+	// total is how many Deployments are placed while they are created.
+	total int
+	tell  func(format string, args ...any)
 
 	mu sync.Mutex
 	// sights of bindings by name.
 	sights map[types.NamespacedName]sighting
-	// changed is closed when there is a new one.
-	changed chan struct{}
 }
 
 // A sighting is when a binding was first seen, and seen with all its replicas
-// assigned.
-type sighting struct{ seen, assigned time.Time }
+// assigned, to so many members.
+type sighting struct {
+	seen, assigned time.Time
+	members        int
+}
 
 // bindings measures how many bindings a second fleet and karmada-scheduler place.
 func bindings(ctx context.Context, r *run) (outcome, error) {
+	if r.deployments < 1 {
+		return outcome{}, fmt.Errorf("cannot place %d Deployments", r.deployments)
+	}
 	us, usBacklog, err := placeBindings(ctx, r, "ours", nil, (*placing).fleet)
 	if err != nil {
 		return outcome{}, fmt.Errorf("cannot measure fleet: %w", err)
@@ -112,24 +136,46 @@ func bindings(ctx context.Context, r *run) (outcome, error) {
 	if err != nil {
 		return outcome{}, fmt.Errorf("cannot measure karmada-scheduler: %w", err)
 	}
-	beside := func(name string, fn func(pace) float64, a, b pace) Case {
+	return comparePaces(r.deployments, us, them, usBacklog, themBacklog), nil
+}
+
+// comparePaces compares both sides. Karmada makes bindings no faster than while
+// nobody places, so that bounds whoever does.
+func comparePaces(n int, us, them, usBacklog, themBacklog pace) outcome {
+	var out outcome
+	beside := func(name string, fn func(pace) float64, a, b pace) {
 		c := ours(name, fn(a))
 		c.Rivals[accurate] = round(fn(b))
-		return c
+		out.cases = append(out.cases, c)
 	}
-	of := fmt.Sprintf(" (%d Deployments, %d members)", bindingTotal, bindingMembers)
-	out := outcome{cases: []Case{
-		beside("bindings a second, from create to spec.clusters"+of, func(p pace) float64 { return p.endToEnd }, us, them),
-		beside(fmt.Sprintf("bindings a second, from a backlog of %d", bindingBacklog), func(p pace) float64 { return p.drained }, usBacklog, themBacklog),
-		beside("bindings a second that Karmada makes of them meanwhile", func(p pace) float64 { return p.detected }, us, them),
-		beside("the same while nobody places", func(p pace) float64 { return p.detected }, usBacklog, themBacklog),
-		beside("seconds from binding to spec.clusters, median", func(p pace) float64 { return quantile(p.waited, 0.5) }, us, them),
-		beside("seconds from binding to spec.clusters, p99", func(p pace) float64 { return quantile(p.waited, 0.99) }, us, them),
-		beside("CPU milliseconds a binding of who places, estimators included", func(p pace) float64 { return p.placer }, us, them),
-		beside("CPU milliseconds a binding of all else, such as API servers", func(p pace) float64 { return p.common }, us, them),
-	}}
+	detected := func(p pace) float64 { return p.detected }
+	endToEnd := func(p pace) float64 { return p.endToEnd }
+	beside(fmt.Sprintf("bindings a second, from create to spec.clusters (%d Deployments, %d members)", n, bindingMembers), endToEnd, us, them)
+	beside("bindings a second that Karmada makes of them meanwhile", detected, us, them)
+	beside("bindings a second, from create until Karmada has made all Works", func(p pace) float64 { return p.made }, us, them)
+	beside(fmt.Sprintf("bindings a second, from a backlog of %d", min(n, bindingBacklog)), func(p pace) float64 { return p.drained }, usBacklog, themBacklog)
+	beside("bindings a second that Karmada makes while nobody places", detected, usBacklog, themBacklog)
+	bound := (usBacklog.detected + themBacklog.detected) / 2
+	beside("share of that bound (the mean of both), from create to spec.clusters", func(p pace) float64 { return p.endToEnd / bound }, us, them)
+	beside("times as fast as karmada-scheduler, from create to spec.clusters", func(p pace) float64 { return p.endToEnd / them.endToEnd }, us, them)
+	beside("the same from a backlog", func(p pace) float64 { return p.drained / themBacklog.drained }, usBacklog, themBacklog)
+	out.cases = append(out.cases, ours("times as fast as karmada-scheduler if placing took no time at all", bound/them.endToEnd))
+	for _, q := range []float64{0.5, 0.99} {
+		beside(fmt.Sprintf("seconds from binding to spec.clusters, quantile %g", q), func(p pace) float64 { return quantile(p.waited, q) }, us, them)
+	}
+	beside("CPU milliseconds a binding of all processes until Karmada has made all Works", func(p pace) float64 { return p.whole }, us, them)
+	beside("CPU milliseconds a binding until the last is placed", func(p pace) float64 { return p.of() }, us, them)
+	roles := map[string]bool{}
+	for _, p := range []pace{us, them} {
+		for role := range p.cpu {
+			roles[role] = true
+		}
+	}
+	for _, role := range slices.Sorted(maps.Keys(roles)) {
+		beside("of which "+role, func(p pace) float64 { return p.of(role) }, us, them)
+	}
 	out.met = us.endToEnd >= bindingGoal*them.endToEnd
-	return out, nil
+	return out
 }
 
 // A placer prepares somebody to place bindings. It returns the name of the
@@ -149,14 +195,14 @@ func placeBindings(ctx context.Context, r *run, name string, parts map[stack.Par
 	if err != nil {
 		return all, backlog, err
 	}
-	if backlog, err = p.place(ctx, "backlog", scheduler, bindingBacklog, true, start); err != nil {
+	if backlog, err = p.place(ctx, "backlog", scheduler, min(p.total, bindingBacklog), true, start); err != nil {
 		return all, backlog, err
 	}
-	r.log.Printf("%s: from a backlog %.1f a second, Karmada makes %.1f a second meanwhile", name, backlog.drained, backlog.detected)
-	if all, err = p.place(ctx, "all", scheduler, bindingTotal, false, start); err != nil {
+	r.log.Printf("%s: from a backlog %.1f a second, Karmada makes %.1f a second before", name, backlog.drained, backlog.detected)
+	if all, err = p.place(ctx, "all", scheduler, p.total, false, start); err != nil {
 		return all, backlog, err
 	}
-	r.log.Printf("%s: end to end %.1f a second, of which Karmada makes %.1f", name, all.endToEnd, all.detected)
+	r.log.Printf("%s: end to end %.1f a second, Karmada makes %.1f meanwhile, and all Works of %.1f", name, all.endToEnd, all.detected, all.made)
 	return all, backlog, nil
 }
 
@@ -180,7 +226,11 @@ func startPlacing(ctx context.Context, r *run, name string, parts map[stack.Part
 	if err != nil {
 		return nil, fmt.Errorf("cannot start the stack: %w", err)
 	}
-	p := &placing{Stack: st, rand: rand.New(rand.NewPCG(r.seed, 0)), sights: map[types.NamespacedName]sighting{}, changed: make(chan struct{})}
+	p := &placing{
+		Stack: st, rand: rand.New(rand.NewPCG(r.seed, 0)), total: r.deployments,
+		tell:   func(format string, args ...any) { r.log.Printf(name+": "+format, args...) },
+		sights: map[types.NamespacedName]sighting{},
+	}
 	if err := p.prepare(ctx, o); err != nil {
 		return nil, errors.Join(err, p.close())
 	}
@@ -278,24 +328,25 @@ func (p *placing) see(o any) {
 	if s.seen.IsZero() {
 		s.seen = now
 	}
-	if s.assigned.IsZero() && given == b.Spec.Replicas {
-		s.assigned = now
+	if given == b.Spec.Replicas {
+		s.members = len(b.Spec.Clusters)
+		if s.assigned.IsZero() {
+			s.assigned = now
+		}
 	}
 	if s != was {
 		p.sights[key] = s
-		close(p.changed)
-		p.changed = make(chan struct{})
 	}
 }
 
 // await waits until something is so of all Deployments, and returns their
-// sightings.
+// sightings. An error says that nothing more came of it, or that it took too long.
 func (p *placing) await(ctx context.Context, what string, of []types.NamespacedName, is func(sighting) bool) ([]sighting, error) {
 	ctx, cancel := context.WithTimeout(ctx, bindingTimeout)
 	defer cancel()
+	told, moved, had := time.Now(), time.Now(), 0
 	for {
 		p.mu.Lock()
-		changed := p.changed
 		var out []sighting
 		for _, k := range of {
 			if s := p.sights[k]; is(s) {
@@ -303,17 +354,60 @@ func (p *placing) await(ctx context.Context, what string, of []types.NamespacedN
 			}
 		}
 		p.mu.Unlock()
-		if len(out) == len(of) {
+		now := time.Now()
+		switch {
+		case len(out) == len(of):
 			return out, nil
+		case len(out) > had:
+			moved, had = now, len(out)
+		case now.Sub(moved) > bindingPatience:
+			return nil, fmt.Errorf("%d of %d bindings are %s, and no more for %s", len(out), len(of), what, bindingPatience)
 		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return nil, fmt.Errorf("%d of %d bindings are %s: %w", len(out), len(of), what, ctx.Err())
+		if now.Sub(told) > tellEvery {
+			told = now
+			p.tell("%d of %d bindings are %s", len(out), len(of), what)
 		}
 		// One look for many changes.
 		if err := sleep(ctx, lookEvery); err != nil {
 			return nil, fmt.Errorf("%d of %d bindings are %s: %w", len(out), len(of), what, err)
+		}
+	}
+}
+
+// awaitWorks waits until Karmada has a Work for each member of each binding that
+// was ever placed.
+func (p *placing) awaitWorks(ctx context.Context) error {
+	want := 0
+	p.mu.Lock()
+	for _, s := range p.sights {
+		want += s.members
+	}
+	p.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, bindingTimeout)
+	defer cancel()
+	told, moved, had := time.Now(), time.Now(), 0
+	for {
+		works := &metav1.PartialObjectMetadataList{}
+		works.SetGroupVersionKind(schema.GroupVersion(workv1alpha1.GroupVersion).WithKind("WorkList"))
+		// From the API server's cache: it has enough to do.
+		if err := p.karmada.List(ctx, works, &client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: "0"}}); err != nil {
+			return fmt.Errorf("cannot list Works: %w", err)
+		}
+		have, now := len(works.Items), time.Now()
+		switch {
+		case have >= want:
+			return nil
+		case have > had:
+			moved, had = now, have
+		case now.Sub(moved) > bindingPatience:
+			return fmt.Errorf("there are %d of %d Works, and no more for %s", have, want, bindingPatience)
+		}
+		if now.Sub(told) > tellEvery {
+			told = now
+			p.tell("there are %d of %d Works", have, want)
+		}
+		if err := sleep(ctx, time.Second); err != nil {
+			return fmt.Errorf("there are %d of %d Works: %w", have, want, err)
 		}
 	}
 }
@@ -330,7 +424,7 @@ func (p *placing) place(ctx context.Context, load, scheduler string, n int, back
 			return pace{}, err
 		}
 	}
-	placer, common := p.spent()
+	before := p.spent()
 	keys, began, err := p.create(ctx, pool, n)
 	if err != nil {
 		return pace{}, err
@@ -348,29 +442,49 @@ func (p *placing) place(ctx context.Context, load, scheduler string, n int, back
 		return pace{}, err
 	}
 	out := paceOf(began, sights)
-	placerNow, commonNow := p.spent()
-	out.placer = float64((placerNow - placer).Milliseconds()) / float64(n)
-	out.common = float64((commonNow - common).Milliseconds()) / float64(n)
+	since := func() map[string]float64 {
+		out := map[string]float64{}
+		for role, d := range p.spent() {
+			if ms := float64((d - before[role]).Milliseconds()) / float64(n); ms >= 0.05 {
+				out[role] = ms
+			}
+		}
+		return out
+	}
+	out.cpu = since()
+	if err := p.awaitWorks(ctx); err != nil {
+		return pace{}, err
+	}
+	out.made = float64(n) / time.Since(began).Seconds()
+	out.whole = pace{cpu: since()}.of()
 	return out, nil
 }
 
-// spent returns the CPU time of all that runs now: of who places, and of all
-// else.
-func (p *placing) spent() (placer, common time.Duration) {
-	for _, q := range p.procs.Processes() {
+// spent returns the CPU time by role of all that runs now, and of the benchmark
+// itself, which creates and watches.
+func (p *placing) spent() map[string]time.Duration {
+	out := map[string]time.Duration{}
+	add := func(name string, pid int) {
 		// One that has ended since has no more to tell.
-		d, _ := cpuTime(q.PID())
-		placer += d
+		d, _ := cpuTime(pid)
+		out[roleOf(name)] += d
 	}
-	for _, q := range p.Processes() {
-		d, _ := cpuTime(q.PID())
-		if q.Name() == string(stack.Fleet) {
-			placer += d
-		} else {
-			common += d
-		}
+	for _, q := range slices.Concat(p.procs.Processes(), p.Processes()) {
+		add(q.Name(), q.PID())
 	}
-	return placer, common
+	add("the benchmark itself", os.Getpid())
+	return out
+}
+
+// roleOf a process: those of all members, and all estimators, count together.
+func roleOf(name string) string {
+	switch {
+	case strings.HasPrefix(name, "m-"):
+		return "members"
+	case strings.HasPrefix(name, "estimator-"):
+		return "estimators"
+	}
+	return name
 }
 
 // paceOf sightings of what was created from a time on.
@@ -459,93 +573,4 @@ func (p *placing) fleet(context.Context, *run) (string, starter, error) {
 		}
 		return nil
 	}, nil
-}
-
-// climb finds out with which QPS karmada-scheduler is fastest.
-func (p *placing) climb(ctx context.Context, r *run) (string, starter, error) {
-	if err := p.startEstimators(ctx); err != nil {
-		return "", nil, err
-	}
-	best, fastest := 0, 0.0
-	for _, qps := range bindingQPS {
-		name := fmt.Sprintf("qps-%d", qps)
-		var started *process.Process
-		got, err := p.place(ctx, name, name, bindingRung, true, func(ctx context.Context, _ string) (err error) {
-			started, err = p.startScheduler(ctx, name, qps)
-			return err
-		})
-		if err != nil {
-			return "", nil, err
-		}
-		started.Stop()
-		r.log.Printf("karmada-scheduler, QPS %d (0: its defaults): %.1f bindings a second", qps, got.drained)
-		if got.drained < fastest*betterBy {
-			break
-		}
-		best, fastest = qps, got.drained
-	}
-	const name = "fastest"
-	once := sync.OnceValue(func() error {
-		_, err := p.startScheduler(ctx, name, best)
-		return err
-	})
-	return name, func(context.Context, string) error { return once() }, nil
-}
-
-// startScheduler starts a karmada-scheduler that asks Karmada's own estimators.
-func (p *placing) startScheduler(ctx context.Context, name string, qps int) (*process.Process, error) {
-	args := []string{
-		"--kubeconfig=" + p.Plane(stack.Karmada).KubeconfigPath(), "--feature-gates=CustomizedClusterResourceModeling=false",
-		"--leader-elect=false", "--scheduler-name=" + name, "--enable-scheduler-estimator",
-	}
-	if qps > 0 {
-		for _, f := range []string{"kube-api-qps", "kube-api-burst", "rate-limiter-qps", "rate-limiter-bucket-size"} {
-			args = append(args, fmt.Sprintf("--%s=%d", f, qps))
-		}
-	}
-	return p.startProgram(ctx, "karmada-scheduler-"+name, binaries.KarmadaScheduler, 0, args...)
-}
-
-// startEstimators starts Karmada's own estimator of each member.
-func (p *placing) startEstimators(ctx context.Context) error {
-	for i := range bindingMembers {
-		name := fmt.Sprintf("m-%d", i)
-		reserved, err := ports.ReserveN(1)
-		if err != nil {
-			return fmt.Errorf("cannot reserve a port: %w", err)
-		}
-		p.ports = append(p.ports, reserved...)
-		if _, err := p.startProgram(ctx, "estimator-"+name, binaries.KarmadaEstimator, reserved[0],
-			"--kubeconfig="+p.Plane(name).KubeconfigPath(), "--cluster-name="+name, "--server-port="+strconv.Itoa(reserved[0]),
-		); err != nil {
-			return err
-		}
-		if err := p.karmada.Create(ctx, &corev1.Service{
-			ObjectMeta: metav1.ObjectMeta{Namespace: "karmada-system", Name: "karmada-scheduler-estimator-" + name},
-			Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: "localhost", Ports: []corev1.ServicePort{{
-				Name: "grpc", Port: 10352, TargetPort: intstr.FromInt(reserved[0]),
-			}}},
-		}); err != nil {
-			return fmt.Errorf("cannot announce the estimator of %s: %w", name, err)
-		}
-	}
-	return nil
-}
-
-// startProgram starts one of Karmada's programs.
-func (p *placing) startProgram(ctx context.Context, name, program string, port int, args ...string) (*process.Process, error) {
-	reserved, err := ports.ReserveN(2)
-	if err != nil {
-		return nil, fmt.Errorf("cannot reserve ports: %w", err)
-	}
-	p.ports = append(p.ports, reserved...)
-	at := func(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
-	started, err := p.procs.Start(ctx, process.Spec{
-		Name: name, Path: p.bins.Path(program), Port: port, Health: "http://" + at(reserved[1]) + "/healthz", Grace: process.NoGrace,
-		Args: append([]string{"--metrics-bind-address=" + at(reserved[0]), "--health-probe-bind-address=" + at(reserved[1])}, args...),
-	})
-	if err != nil {
-		return nil, fmt.Errorf("cannot start %s: %w", name, err)
-	}
-	return started, nil
 }

@@ -41,7 +41,7 @@ func TestPaceOf(t *testing.T) {
 }
 
 func TestSee(t *testing.T) {
-	p := &placing{sights: map[types.NamespacedName]sighting{}, changed: make(chan struct{})}
+	p := &placing{sights: map[types.NamespacedName]sighting{}}
 	b := &workv1alpha2.ResourceBinding{ObjectMeta: metav1.ObjectMeta{Namespace: "load-0", Name: "w-deployment"}}
 	b.Spec.Resource.Name, b.Spec.Replicas = "w", 3
 	key := types.NamespacedName{Namespace: "load-0", Name: "w"}
@@ -59,5 +59,76 @@ func TestSee(t *testing.T) {
 	p.see(b)
 	if got := p.sights[key]; got.assigned.IsZero() || got.seen != first.seen {
 		t.Errorf("\nReason: with all replicas it is placed, once\nsee(...): got %v", got)
+	}
+}
+
+func TestComparePaces(t *testing.T) {
+	side := func(endToEnd, drained, detected, api float64) (all, backlog pace) {
+		all = pace{endToEnd: endToEnd, detected: endToEnd, made: endToEnd / 2, waited: []float64{1, 2}, cpu: map[string]float64{"etcd": 1, "api": api}, whole: 2 * api}
+		return all, pace{drained: drained, detected: detected}
+	}
+	them, themBacklog := side(10, 10, 90, 20)
+	cases := map[string]struct {
+		reason  string
+		speed   float64
+		drained float64
+		met     bool
+		want    map[string]float64
+	}{
+		"Met": {
+			reason: "Ten times as fast is the goal, and what Karmada makes the bound", speed: 100, drained: 50, met: true,
+			want: map[string]float64{
+				"share of that bound (the mean of both), from create to spec.clusters": 1,
+				"times as fast as karmada-scheduler, from create to spec.clusters":     10,
+				"the same from a backlog": 5,
+				"times as fast as karmada-scheduler if placing took no time at all":            10,
+				"CPU milliseconds a binding until the last is placed":                          31,
+				"CPU milliseconds a binding of all processes until Karmada has made all Works": 60,
+				"of which api": 30,
+				"bindings a second, from create until Karmada has made all Works":               50,
+				"seconds from binding to spec.clusters, quantile 0.99":                          2,
+				"bindings a second that Karmada makes while nobody places":                      110,
+				"bindings a second, from a backlog of 700":                                      50,
+				"bindings a second, from create to spec.clusters (700 Deployments, 10 members)": 100,
+				"bindings a second that Karmada makes of them meanwhile":                        100,
+				"seconds from binding to spec.clusters, quantile 0.5":                           1,
+				"of which etcd": 1,
+			},
+		},
+		"Missed": {reason: "Less is not", speed: 99, drained: 500},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			us, usBacklog := side(tc.speed, tc.drained, 110, 30)
+			out := comparePaces(700, us, them, usBacklog, themBacklog)
+			if out.met != tc.met {
+				t.Errorf("\nReason: %s\ncomparePaces(...): got met %t, want %t", tc.reason, out.met, tc.met)
+			}
+			got := map[string]float64{}
+			for _, c := range out.cases {
+				got[c.Case] = c.Ours
+			}
+			if tc.want == nil {
+				return
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("\nReason: %s\ncomparePaces(...): -want, +got:\n%s", tc.reason, diff)
+			}
+		})
+	}
+}
+
+func TestRoleOf(t *testing.T) {
+	cases := map[string]struct{ reason, name, want string }{
+		"Member":    {"Processes of members count together.", "m-3-kube-apiserver", "members"},
+		"Estimator": {"So do estimators.", "estimator-m-3", "estimators"},
+		"Other":     {"Others count alone.", "karmada-kube-apiserver", "karmada-kube-apiserver"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			if got := roleOf(tc.name); got != tc.want {
+				t.Errorf("\nReason: %s\nroleOf(%q): got %q, want %q", tc.reason, tc.name, got, tc.want)
+			}
+		})
 	}
 }

@@ -90,6 +90,7 @@ func rush(ctx context.Context) ([]Case, error) {
 		took, nowhere := map[bool]float64{}, map[bool]float64{}
 		for _, together := range []bool{true, false} {
 			settings := scheduler.DefaultSettings
+			settings.SettleTime = 0
 			if !together {
 				settings.JointSteps = 0
 			}

@@ -49,7 +49,9 @@ type run struct {
 	region string
 	// nodes of the clusters of the benchmark simulation, separated by commas.
 	nodes string
-	log   *progress.Log
+	// deployments of the benchmark bindings.
+	deployments int
+	log         *progress.Log
 }
 
 var benchmarks = []benchmark{
@@ -119,6 +121,7 @@ func command(args []string) error {
 	seed := fs.Uint64("seed", 1, "seed of everything random")
 	region := fs.String("region", defaultRegion, "size of the region of the benchmark scale: members x nodes of each x pods on each node")
 	nodes := fs.String("nodes", defaultNodes, "nodes of the clusters of the benchmark simulation, separated by commas")
+	deployments := fs.Int("deployments", defaultDeployments, "how many the benchmark bindings has placed")
 	fs.Usage = func() {
 		_, _ = fmt.Fprintf(fs.Output(), "Usage: bench [flags] all|%s\n", strings.Join(names(), "|"))
 		fs.PrintDefaults()
@@ -154,7 +157,7 @@ func command(args []string) error {
 			break
 		}
 		fmt.Printf("Benchmark %s: %s\n", b.name, b.goal)
-		out, err := b.run(ctx, &run{dir: dir, seed: *seed, region: *region, nodes: *nodes, log: progress.New(os.Stdout)})
+		out, err := b.run(ctx, &run{dir: dir, seed: *seed, region: *region, nodes: *nodes, deployments: *deployments, log: progress.New(os.Stdout)})
 		if err != nil {
 			errs = append(errs, fmt.Errorf("benchmark %s failed: %w", b.name, err))
 			continue

@@ -40,6 +40,8 @@ type Day struct {
 	// Slots of the day.
 	Slots    int
 	Offering fleetv1alpha1.Offering
+	// Set changes how fleet is set before it lives the day; nil for its defaults.
+	Set func(*Fleet)
 }
 
 // NewDay returns a day.
@@ -85,6 +87,9 @@ type Result struct {
 func (d *Day) Ours(ctx context.Context, s simulation.Simulator, told func(slot int)) (Result, error) {
 	w := d.World(s)
 	f := NewFleet(w, d.Services, d.Offering)
+	if d.Set != nil {
+		d.Set(f)
+	}
 	t := NewTally(w, d.Services)
 	for slot := range d.Slots {
 		wanted := d.Wanted(slot)

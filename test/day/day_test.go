@@ -3,7 +3,9 @@ package day
 import (
 	"context"
 	"math"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -170,5 +172,42 @@ func TestDay(t *testing.T) {
 	}
 	if other, _ := NewDay(2); other.Services[0].Demand[0] == d.Services[0].Demand[0] && other.Services[1].Demand[0] == d.Services[1].Demand[0] && other.Services[2].Demand[0] == d.Services[2].Demand[0] {
 		t.Error("Another seed lives the same day")
+	}
+}
+
+// TestEvening: in the hours in which home fills up nothing is sent to the cloud
+// that home has room for, as replicas wait until it is known what home is left
+// with. If they do not wait, some are.
+func TestEvening(t *testing.T) {
+	if testing.Short() {
+		t.Skip("It takes seconds.")
+	}
+	live := func(seed uint64, set func(*Fleet)) Result {
+		d, err := NewDay(seed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range d.Services {
+			from := int(18 * time.Hour / step)
+			s.Demand = slices.Concat(s.Demand[from:], s.Demand[:from])
+		}
+		d.Slots, d.Set = int(time.Hour/Slot), set
+		r, err := d.Ours(t.Context(), simulator(), func(int) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	for _, seed := range []uint64{4, 9} {
+		r := live(seed, nil)
+		if r.CloudMinutes == 0 {
+			t.Errorf("Seed %d: the cloud was not used: %+v", seed, r)
+		}
+		if r.Premature > 0 {
+			t.Errorf("Seed %d: %d replicas were sent to the cloud while home had room, for %g minutes", seed, r.Premature, r.PrematureMinutes)
+		}
+	}
+	if r := live(9, func(f *Fleet) { f.Scheduler.SettleTime = 0 }); r.Premature == 0 {
+		t.Error("Those who do not wait send nothing too early either: it proves nothing")
 	}
 }

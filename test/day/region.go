@@ -11,6 +11,7 @@ import (
 
 	fleetv1alpha1 "regionpool.io/provider-regionpool/apis/fleet/v1alpha1"
 	"regionpool.io/provider-regionpool/internal/fleet/planner"
+	"regionpool.io/provider-regionpool/internal/fleet/round"
 	"regionpool.io/provider-regionpool/internal/fleet/scheduler"
 	"regionpool.io/provider-regionpool/internal/snapshot"
 )
@@ -79,9 +80,12 @@ func Allocatable(cpu, memory string) corev1.ResourceList {
 	return corev1.ResourceList{corev1.ResourceCPU: resource.MustParse(cpu), corev1.ResourceMemory: resource.MustParse(memory), corev1.ResourcePods: resource.MustParse("110")}
 }
 
-// Round makes one round and applies it.
-func (f *Fleet) Round(ctx context.Context) error {
+// Seen is what a round sees: the input of the scheduler, and that of the plan.
+func (f *Fleet) Seen() (scheduler.Input, planner.Input) {
 	in := scheduler.Input{Now: f.World.Now, Settings: f.Scheduler}
+	planned := planner.Input{
+		Now: f.World.Now, SeenAt: f.World.Now, Plan: f.Plan, Memory: f.memory, Members: map[string]planner.Member{}, Simulator: f.World.sim, Settings: f.Planner,
+	}
 	down := f.Plan.Spec.ScaleDown
 	p := scheduler.Pool{Name: pool, StabilizationWindow: down.StabilizationWindow.Duration, HeadroomPercent: down.HeadroomPercent}
 	if o := f.Plan.Spec.Outage; o != nil && o.ReplaceAfter != nil {
@@ -100,11 +104,18 @@ func (f *Fleet) Round(ctx context.Context) error {
 			}
 		}
 		p.Members = append(p.Members, sm)
+		planned.Members[m.Name] = planner.Member{State: sm.State, Snapshot: sm.Snapshot, Simulator: sm.Simulator}
 	}
 	in.Pools = []scheduler.Pool{p}
 	for _, b := range f.Bindings {
 		in.Bindings = append(in.Bindings, *b)
 	}
+	return in, planned
+}
+
+// Round makes one round and applies it.
+func (f *Fleet) Round(ctx context.Context) error {
+	in, planned := f.Seen()
 	out, err := scheduler.Run(ctx, in)
 	if err != nil {
 		return fmt.Errorf("cannot place: %w", err)
@@ -112,9 +123,17 @@ func (f *Fleet) Round(ctx context.Context) error {
 	if f.Decided != nil {
 		f.Decided(out)
 	}
-	assigned := f.apply(out)
+	made, err := round.New(in.Bindings, &out).Plan(ctx, planned)
+	if err != nil {
+		return err
+	}
+	f.apply(out)
+	f.plan(made)
 	f.next = out.Next
-	return f.plan(ctx, &p, out, assigned)
+	if !made.Next.IsZero() && (f.next.IsZero() || made.Next.Before(f.next)) {
+		f.next = made.Next
+	}
+	return nil
 }
 
 func (f *Fleet) status(offering string) fleetv1alpha1.OfferingStatus {
@@ -126,12 +145,11 @@ func (f *Fleet) status(offering string) fleetv1alpha1.OfferingStatus {
 }
 
 // apply what was decided: Karmada tells the members.
-func (f *Fleet) apply(out scheduler.Output) map[string]int32 {
+func (f *Fleet) apply(out scheduler.Output) {
 	byID := map[string]*scheduler.Binding{}
 	for _, b := range f.Bindings {
 		byID[b.ID] = b
 	}
-	sum := map[string]int32{}
 	for _, d := range out.Decisions {
 		b := byID[d.Binding]
 		b.State = d.State
@@ -142,7 +160,6 @@ func (f *Fleet) apply(out scheduler.Output) map[string]int32 {
 		b.Assigned = map[string]int32{}
 		for _, t := range d.Targets {
 			b.Assigned[t.Member] = t.Replicas
-			sum[t.Member] += t.Replicas
 			f.World.Tell(t.Member, b.Workload.Name, t.Replicas)
 		}
 		for name := range before {
@@ -151,26 +168,11 @@ func (f *Fleet) apply(out scheduler.Output) map[string]int32 {
 			}
 		}
 	}
-	return sum
 }
 
-// plan nodes, order and give them back.
-func (f *Fleet) plan(ctx context.Context, p *scheduler.Pool, out scheduler.Output, assigned map[string]int32) error {
-	in := planner.Input{
-		Now: f.World.Now, SeenAt: f.World.Now, Plan: f.Plan, Memory: f.memory, Members: map[string]planner.Member{}, Demands: out.Demands,
-		Simulator: f.World.sim, Settings: f.Planner,
-	}
-	for _, m := range p.Members {
-		in.Members[m.Name] = planner.Member{State: m.State, Snapshot: m.Snapshot, Fork: out.Forks[m.Name], Simulator: m.Simulator, Replicas: assigned[m.Name]}
-	}
-	made, err := planner.Make(ctx, in)
-	if err != nil {
-		return fmt.Errorf("cannot plan: %w", err)
-	}
+// plan nodes: order them, and give them back.
+func (f *Fleet) plan(made planner.Output) {
 	f.memory, f.Plan.Status = made.Memory, made.Status
-	if !made.Next.IsZero() && (f.next.IsZero() || made.Next.Before(f.next)) {
-		f.next = made.Next
-	}
 	for i := range f.Plan.Spec.Offerings {
 		o := &f.Plan.Spec.Offerings[i]
 		m, st := f.World.Member(o.Member), f.status(o.Name)
@@ -191,7 +193,6 @@ func (f *Fleet) plan(ctx context.Context, p *scheduler.Pool, out scheduler.Outpu
 			m.Cancel(o.Name, -missing)
 		}
 	}
-	return nil
 }
 
 // jointSteps bound the scheduler's search in a round, in place of its time.

@@ -9,6 +9,9 @@ import (
 	"strings"
 	"testing"
 
+	workv1alpha2 "github.com/karmada-io/karmada/pkg/apis/work/v1alpha2"
+	"k8s.io/apimachinery/pkg/api/meta"
+
 	"regionpool.io/provider-regionpool/cluster/local/stack"
 	"regionpool.io/provider-regionpool/internal/fleet/explain"
 	"regionpool.io/provider-regionpool/internal/fleet/whatif"
@@ -51,6 +54,27 @@ func TestExplain(t *testing.T) {
 	if n, err := p.accepted(t.Context(), createNodePool); n > 1 || err != nil {
 		t.Errorf("a question made %d node pools (%v)", n, err)
 	}
+
+	// What was answered is what happens. The short form of the reasons is in the
+	// status of the binding, and stays as long as a part is in the cloud.
+	p.scale("web", burst)
+	p.runs(burstTime, "web", homeCPU, burstAway)
+	p.asAnswered("web", a)
+	p.eventually(soon, "the reasons in the status", func(ctx context.Context) error {
+		rb, err := p.binding(ctx, "Deployment", "web")
+		if err != nil {
+			return err
+		}
+		c := meta.FindStatusCondition(rb.Status.Conditions, workv1alpha2.Scheduled)
+		for _, want := range []string{"no more fit: ", "idc-a", "Insufficient cpu [NodeResourcesFit ", fmt.Sprintf("in the cloud: %d, which return when the self-built members have had room for them (1 cpu", burstAway)} {
+			if c == nil || !strings.Contains(c.Message, want) {
+				return fmt.Errorf("want %q in %v", want, c)
+			}
+		}
+		return nil
+	})
+	p.scale("web", normal)
+	p.runs(soon, "web", normal, 0)
 }
 
 // ask the running fleet.

@@ -76,9 +76,13 @@ func TestKinds(t *testing.T) {
 		}
 		crds = append(crds, objs...)
 	}
-	interpreter, err := manifests.Read(filepath.Join(env.root, "examples", "leaderworkerset-interpreter.yaml"))
-	if err != nil {
-		t.Fatal(err)
+	var interpreter []*unstructured.Unstructured
+	for _, name := range []string{"leaderworkerset-interpreter.yaml", "volcano-slices-interpreter.yaml"} {
+		objs, err := manifests.Read(filepath.Join(env.root, "examples", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		interpreter = append(interpreter, objs...)
 	}
 	// Cleaned up after the pool.
 	t.Cleanup(func() {
@@ -98,7 +102,7 @@ func TestKinds(t *testing.T) {
 		}
 	}
 	if err := manifests.Apply(t.Context(), env.karmada, interpreter...); err != nil {
-		t.Fatalf("cannot tell Karmada of LeaderWorkerSets: %v", err)
+		t.Fatalf("cannot tell Karmada how kinds are divided: %v", err)
 	}
 
 	p := newPool(t, "kinds", func(c *platformv1alpha1.RegionPool) { c.Spec.Overflow = fleetv1alpha1.OverflowReserved })
@@ -146,6 +150,14 @@ func TestKinds(t *testing.T) {
 	p.works("LeaderWorkerSet", "serve", p.placed("LeaderWorkerSet", "serve", 2, 1, 1), "spec", "replicas")
 	p.drop("leaderworkerset.x-k8s.io/v1", "LeaderWorkerSet", "serve")
 
+	// Four workers of three CPU fit no member. They start as a whole when their
+	// author lets them be divided: two in each.
+	p.create("batch.volcano.sh/v1alpha1", "Job", "wide", `{minAvailable: 4, tasks: [{name: worker, replicas: 4, template: `+podsOf(3)+`}]}`)
+	p.waits("Job", "wide")
+	p.slice("batch.volcano.sh/v1alpha1", "Job", "wide", "2")
+	p.parts("Job", "wide", p.placed("Job", "wide", 2, 1, 1), 2)
+	p.drop("batch.volcano.sh/v1alpha1", "Job", "wide")
+
 	// A Job for which both members are needed: its completions are divided by
 	// where its pods run, and it ends.
 	p.create("batch/v1", "Job", "sums", `{parallelism: 4, completions: 8, template: {spec: {restartPolicy: Never, containers: [{name: c, image: example.org/x:1, resources: {requests: {cpu: "3"}}}]}}}`)
@@ -175,6 +187,20 @@ func (p *pool) create(apiVersion, kind, name, spec string) {
 	objs[0].SetLabels(p.claim.Spec.Workloads.MatchLabels)
 	if err := env.karmada.Create(p.Context(), objs[0]); err != nil {
 		p.Fatalf("cannot create %s %s: %v", kind, name, err)
+	}
+}
+
+// slice lets a workload of the pool be divided.
+func (p *pool) slice(apiVersion, kind, name, n string) {
+	p.Helper()
+	u := &unstructured.Unstructured{}
+	u.SetAPIVersion(apiVersion)
+	u.SetKind(kind)
+	u.SetNamespace(p.workloads())
+	u.SetName(name)
+	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:%q}}}`, fleetv1alpha1.AnnotationSlices, n)
+	if err := env.karmada.Patch(p.Context(), u, client.RawPatch(types.MergePatchType, patch)); err != nil {
+		p.Fatalf("cannot annotate %s %s: %v", kind, name, err)
 	}
 }
 
@@ -263,8 +289,7 @@ func (p *pool) works(kind, name string, placed map[string]int32, field ...string
 	p.Helper()
 	p.eventually(soon, fmt.Sprintf("the Works of %s %s", kind, name), func(ctx context.Context) error {
 		for _, member := range memberNames {
-			w := &workv1alpha1.Work{}
-			err := read(ctx, "work.karmada.io/v1alpha1 Work", names.GenerateExecutionSpaceName(member), names.GenerateWorkName(kind, name, p.workloads()), w)
+			u, err := p.work(ctx, member, kind, name)
 			n, in := placed[member]
 			if !in {
 				if client.IgnoreNotFound(err) != nil || err == nil {
@@ -275,13 +300,40 @@ func (p *pool) works(kind, name string, placed map[string]int32, field ...string
 			if err != nil {
 				return err
 			}
-			u := &unstructured.Unstructured{}
-			if err := u.UnmarshalJSON(w.Spec.Workload.Manifests[0].Raw); err != nil {
-				return err
-			}
 			have, ok, _ := unstructured.NestedFieldNoCopy(u.Object, field...)
 			if count, is := have.(int64); !ok || is && count != int64(n) {
 				return fmt.Errorf("%s has %v, want %d", member, have, n)
+			}
+		}
+		return nil
+	})
+}
+
+// work is what Karmada sends of a workload to a member.
+func (p *pool) work(ctx context.Context, member, kind, name string) (*unstructured.Unstructured, error) {
+	w := &workv1alpha1.Work{}
+	if err := read(ctx, "work.karmada.io/v1alpha1 Work", names.GenerateExecutionSpaceName(member), names.GenerateWorkName(kind, name, p.workloads()), w); err != nil {
+		return nil, err
+	}
+	u := &unstructured.Unstructured{}
+	return u, u.UnmarshalJSON(w.Spec.Workload.Manifests[0].Raw)
+}
+
+// parts waits until each member has so many pods of the first task of a Volcano Job,
+// all of which start together.
+func (p *pool) parts(kind, name string, placed map[string]int32, want int64) {
+	p.Helper()
+	p.eventually(soon, fmt.Sprintf("the parts of %s %s", kind, name), func(ctx context.Context) error {
+		for member := range placed {
+			u, err := p.work(ctx, member, kind, name)
+			if err != nil {
+				return err
+			}
+			tasks, _, _ := unstructured.NestedSlice(u.Object, "spec", "tasks")
+			task, _ := tasks[0].(map[string]any)
+			least, _, _ := unstructured.NestedInt64(u.Object, "spec", "minAvailable")
+			if task["replicas"] != want || least != want {
+				return fmt.Errorf("%s has %v pods, of which %d start together, want %d", member, task["replicas"], least, want)
 			}
 		}
 		return nil

@@ -191,18 +191,19 @@ func (v *Verdict) Ratio(s *Score) float64 {
 // Optimal reports whether a score is that of the optimum.
 func (v *Verdict) Optimal(s *Score) bool { return s.compare(v.Optimum) == 0 }
 
-// Settings for cases: the bound is on what is tried, not on time.
+// Settings for cases: the bound is on what is tried, not on time, and all is
+// decided in one round.
 func Settings() scheduler.Settings {
 	s := scheduler.DefaultSettings
-	s.JointTime = 0
+	s.JointTime, s.SettleTime = 0, 0
 	return s
 }
 
 // Compare the scheduler with the optimum, on the case of a seed.
 func Compare(ctx context.Context, seed uint64, sim simulation.Simulator) (*Verdict, error) {
 	settings := Settings()
-	v := &Verdict{Case: Generate(seed), weights: settings.Weights}
-	r := newReferee(&v.Case, settings.Weights)
+	v := &Verdict{Case: Generate(seed), weights: scheduler.DefaultWeights}
+	r := newReferee(&v.Case, scheduler.DefaultWeights)
 	v.Optimum = r.Optimum()
 	var placed []counts
 	ask := func(s scheduler.Settings) (*Score, error) {

@@ -28,6 +28,30 @@ type binding struct {
 	client.Object
 	spec   *workv1alpha2.ResourceBindingSpec
 	status *workv1alpha2.ResourceBindingStatus
+	// read is what was decoded of it already, or nil.
+	read *reading
+}
+
+// A reading is what is encoded in a binding, which rounds look at each time. It
+// is not changed.
+type reading struct {
+	version   string
+	placement string
+	state     scheduler.State
+	reported  map[string]scheduler.Reported
+}
+
+// readings keeps the readings of bindings by their ID.
+type readings map[string]*reading
+
+// of returns a binding with its reading.
+func (r readings) of(b binding) binding {
+	id, version := b.id(), string(b.GetUID())+"/"+b.GetResourceVersion()
+	if have := r[id]; have == nil || have.version != version {
+		r[id] = &reading{version: version, placement: b.placement(), state: b.state(), reported: b.reported()}
+	}
+	b.read = r[id]
+	return b
 }
 
 func bindingOf(o client.Object) binding {
@@ -60,7 +84,20 @@ func (b binding) pool() string {
 	return b.GetAnnotations()[policyv1alpha1.ClusterPropagationPolicyAnnotation]
 }
 
+// placement as Karmada keeps it in the annotation of what was applied.
+func (b binding) placement() string {
+	if b.read != nil {
+		return b.read.placement
+	}
+	// What was decoded from JSON can be encoded.
+	raw, _ := json.Marshal(b.spec.Placement)
+	return string(raw)
+}
+
 func (b binding) state() scheduler.State {
+	if b.read != nil {
+		return b.read.state
+	}
 	s := scheduler.State{}
 	if raw := b.GetAnnotations()[AnnotationPlacement]; raw != "" {
 		// What cannot be read is forgotten: delays start anew.
@@ -74,6 +111,9 @@ func (b binding) state() scheduler.State {
 // reported is what the members' control planes said. The fields are those that
 // Karmada collects of Deployments, StatefulSets, ReplicaSets and Jobs.
 func (b binding) reported() map[string]scheduler.Reported {
+	if b.read != nil {
+		return b.read.reported
+	}
 	out := map[string]scheduler.Reported{}
 	for _, s := range b.status.AggregatedStatus {
 		if s.Status == nil {
@@ -95,7 +135,7 @@ func (b binding) reported() map[string]scheduler.Reported {
 			ended := c.Type == string(batchv1.JobComplete) || c.Type == string(batchv1.JobFailed)
 			r.Finished = r.Finished || ended && c.Status == string(corev1.ConditionTrue) && b.spec.Resource.Kind == "Job"
 		}
-		if b.gang(nil) {
+		if b.grouped() {
 			b.reportedGang(&r, &s)
 		}
 		out[s.ClusterName] = r
@@ -142,8 +182,28 @@ func (b binding) refused(clusters []*cluster) map[string]string {
 	return out
 }
 
+// refusals of a round. Most bindings of a pool have the same ones, which are
+// looked for once.
+type refusals map[refusalKey]map[string]string
+
+type refusalKey struct{ pool, placement, apiVersion, kind string }
+
+// of returns which clusters of its pool may get no replicas of a binding.
+func (r refusals) of(b binding, clusters []*cluster) map[string]string {
+	if len(b.spec.GracefulEvictionTasks) > 0 {
+		return b.refused(clusters)
+	}
+	k := refusalKey{pool: b.pool(), placement: b.placement(), apiVersion: b.spec.Resource.APIVersion, kind: b.spec.Resource.Kind}
+	out, ok := r[k]
+	if !ok {
+		out = b.refused(clusters)
+		r[k] = out
+	}
+	return out
+}
+
 // model translates a binding for a round.
-func (b binding) model(t *template, clusters []*cluster) scheduler.Binding {
+func (b binding) model(t *template, refused map[string]string) scheduler.Binding {
 	out := scheduler.Binding{
 		ID:       b.id(),
 		Pool:     b.pool(),
@@ -155,12 +215,12 @@ func (b binding) model(t *template, clusters []*cluster) scheduler.Binding {
 		Created:  b.GetCreationTimestamp().Time,
 		Replicas: b.spec.Replicas,
 		Assigned: map[string]int32{},
-		Refused:  b.refused(clusters),
+		Refused:  refused,
 		Reported: b.reported(),
 		State:    b.state(),
 		// Of what could not be read yet it is not known either whether it has
 		// replicas, or goes to every member.
-		Held:     b.spec.SchedulingSuspended() || t.pods == nil && !t.retryAt.IsZero() && !b.spec.IsWorkload() && !b.gang(t),
+		Held:     b.spec.SchedulingSuspended() || t.pods == nil && (b.sliced() || !t.retryAt.IsZero() && !b.spec.IsWorkload() && !b.gang(t)),
 		Problem:  t.problem,
 		Template: t.pods,
 		Together: t.together,
@@ -168,6 +228,9 @@ func (b binding) model(t *template, clusters []*cluster) scheduler.Binding {
 	out.Divided = b.spec.IsWorkload() || t.divided
 	if b.gang(t) {
 		out.Divided, out.Gang, out.Movable, out.Replicas = true, true, false, 1
+	}
+	if t.slices > 0 {
+		out.Divided, out.Movable, out.Replicas = true, false, t.slices
 	}
 	for _, c := range b.spec.Clusters {
 		out.Assigned[c.Name] += b.share(t, c)
@@ -187,7 +250,7 @@ func encode(s scheduler.State) (string, error) {
 	if s.IsZero() {
 		return "", nil
 	}
-	for _, t := range []**time.Time{&s.RoomSince, &s.GrownSince, &s.ExcessSince, &s.NotBefore} {
+	for _, t := range []**time.Time{&s.RoomSince, &s.GrownSince, &s.ExcessSince, &s.NotBefore, &s.SettlingSince} {
 		if *t != nil {
 			u := (*t).UTC()
 			*t = &u

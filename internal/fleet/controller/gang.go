@@ -2,12 +2,15 @@ package controller
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
+	configv1alpha1 "github.com/karmada-io/karmada/pkg/apis/config/v1alpha1"
 	workv1alpha2 "github.com/karmada-io/karmada/pkg/apis/work/v1alpha2"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -15,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	fleetv1alpha1 "regionpool.io/provider-regionpool/apis/fleet/v1alpha1"
 	"regionpool.io/provider-regionpool/internal/fleet/scheduler"
 	"regionpool.io/provider-regionpool/internal/simulation"
 )
@@ -152,12 +156,76 @@ type shape struct {
 	// gang workloads are one replica; together ones are divided when they start,
 	// and then no more.
 	gang, together bool
+	// slices are the replicas of a workload whose author divides it; 0 if Karmada
+	// says how many there are.
+	slices int32
+}
+
+// slicesOf returns into how many parts its author divides a workload, 1 if he
+// does not. An error says that it cannot be understood.
+func slicesOf(u *unstructured.Unstructured) (int32, error) {
+	raw, ok := u.GetAnnotations()[fleetv1alpha1.AnnotationSlices]
+	if !ok {
+		return 1, nil
+	}
+	n, err := strconv.ParseInt(raw, 10, 32)
+	if err != nil || n < 1 {
+		return 0, fmt.Errorf("annotation %s is %q, which is no number of slices", fleetv1alpha1.AnnotationSlices, raw)
+	}
+	return int32(n), nil
+}
+
+// divided returns the shape of a gang that its author divides into n slices. An
+// error says that it cannot be.
+func (s shape) divided(n int32) (shape, error) {
+	cs := slices.Clone(s.pods.Components)
+	for i := range cs {
+		if cs[i].Count%n != 0 {
+			return shape{}, fmt.Errorf("component %s has %d pods, which are no %d equal slices", cs[i].Name, cs[i].Count, n)
+		}
+		cs[i].Count /= n
+	}
+	return shape{pods: scheduler.GroupOf(cs...), together: true, slices: n}, nil
+}
+
+// revised returns an error if Karmada does not know how a member gets its share of
+// a workload: it would send all of it to each.
+func (t *templates) revised(ctx context.Context, u *unstructured.Unstructured, spec *workv1alpha2.ResourceBindingSpec) error {
+	if !spec.IsWorkload() {
+		return fmt.Errorf("%s cannot be divided: does Karmada have the feature gate MultiplePodTemplatesScheduling?", u.GetKind())
+	}
+	known := &unstructured.UnstructuredList{}
+	known.SetGroupVersionKind(schema.GroupVersion(configv1alpha1.GroupVersion).WithKind("ResourceInterpreterCustomizationList"))
+	if err := t.reader.List(ctx, known); err != nil {
+		return fmt.Errorf("cannot list the interpreters of Karmada: %w", err)
+	}
+	for i := range known.Items {
+		s := object(known.Items[i].Object, "spec")
+		target := object(s, "target")
+		if text(target, "apiVersion") == u.GetAPIVersion() && text(target, "kind") == u.GetKind() && object(s, "customizations", "replicaRevision") != nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s cannot be divided: no ResourceInterpreterCustomization in Karmada has replicaRevision for %s %s", u.GetKind(), u.GetAPIVersion(), u.GetKind())
 }
 
 // shapeOf finds out how a workload starts. One is its pod template if it has one
 // where most kinds have it, or else nil. An error says that a template cannot be
-// understood.
+// understood, or that it is not divided as its author says.
 func shapeOf(u *unstructured.Unstructured, spec *workv1alpha2.ResourceBindingSpec, one *scheduler.Template) (shape, error) {
+	s, err := undivided(u, spec, one)
+	if err != nil || !s.gang || s.pods == nil {
+		return s, err
+	}
+	n, err := slicesOf(u)
+	if err != nil || n == 1 {
+		return s, err
+	}
+	return s.divided(n)
+}
+
+// undivided is how a workload starts if its author does not divide it.
+func undivided(u *unstructured.Unstructured, spec *workv1alpha2.ResourceBindingSpec, one *scheduler.Template) (shape, error) {
 	gk := u.GroupVersionKind().GroupKind()
 	kind, grouped := groupKinds[gk]
 	if grouped && kind.parts != nil {
@@ -279,12 +347,23 @@ func fromComponents(u *unstructured.Unstructured, components []workv1alpha2.Comp
 	return scheduler.GroupOf(cs...)
 }
 
+// grouped reports whether a workload surely starts as a whole.
+func (b binding) grouped() bool {
+	kind, ok := groupKinds[groupKindOf(&b.spec.Resource)]
+	return len(b.spec.Components) > 0 || ok && !kind.divided
+}
+
 // gang reports whether the whole workload of a binding is one replica. What
 // surely is one is so too while its template is not known: nothing of it may be
 // cut then.
 func (b binding) gang(t *template) bool {
-	kind, ok := groupKinds[groupKindOf(&b.spec.Resource)]
-	return t != nil && t.gang || len(b.spec.Components) > 0 || ok && !kind.divided
+	return (t == nil || t.slices == 0) && (t != nil && t.gang || b.grouped())
+}
+
+// sliced reports whether members have slices of a workload: what is written of
+// one that is a gang is the same for each.
+func (b binding) sliced() bool {
+	return b.grouped() && slices.ContainsFunc(b.spec.Clusters, func(c workv1alpha2.TargetCluster) bool { return c.Replicas != b.spec.Replicas })
 }
 
 // share is how many replicas a member has, as a round counts them: a gang is

@@ -5,6 +5,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -30,15 +31,12 @@ import (
 const (
 	// coalesce is how long changes are gathered before a round at least, and
 	// breath how long at most. In between it is as long as the last round took to
-	// decide: while bindings come by the hundred, rounds that follow each other at once
-	// would decide about a few each, and take the processor from Karmada, which
-	// makes them.
+	// decide, and three times what is beyond easy: while bindings come by the
+	// hundred, rounds that follow each other at once would decide about a few each,
+	// and take the processor from Karmada, which makes them.
 	coalesce = 15 * time.Millisecond
-	breath   = 500 * time.Millisecond
-	// parallel is how many requests about bindings and workloads are under way at
-	// most. An API server that is busy answers each of them late, so that fewer
-	// would leave fleet waiting.
-	parallel = 64
+	easy     = 250 * time.Millisecond
+	breath   = time.Second
 	// slow is how long the fleet goes without a round at most.
 	slow = 30 * time.Second
 	// retryAfter is how soon a round follows one that failed in part.
@@ -71,6 +69,9 @@ type Options struct {
 	// AllClusters are watched, also those that no pool uses, so that there are
 	// estimates for them.
 	AllClusters bool
+	// Name of the fleets of which this is one: those that serve the same pools, and
+	// elect one of them. Without it nothing finds out that others serve them too.
+	Name string
 	// Pools that this fleet serves, by name; none for all. Those that share
 	// members belong to one fleet: two would promise the same room.
 	Pools []string
@@ -87,6 +88,10 @@ type Fleet struct {
 	simulator *simulation.Scheduler
 
 	bindings, plans, reservations, policies *overlay
+	flights                                 *flights
+	readings                                readings
+	// claims of pools that this fleet serves, or should, by name.
+	claims map[string]*claim
 
 	trigger chan struct{}
 	// kicked has when the first change came that no round has seen.
@@ -133,6 +138,9 @@ func New(o Options) (*Fleet, error) {
 		plans:         newOverlay(),
 		reservations:  newOverlay(),
 		policies:      newOverlay(),
+		flights:       newFlights(),
+		readings:      readings{},
+		claims:        map[string]*claim{},
 		simulator:     sim,
 		trigger:       make(chan struct{}, 1),
 		kicked:        make(chan time.Time, 1),
@@ -184,6 +192,7 @@ func (f *Fleet) Start(ctx context.Context) error {
 	defer w.Stop()
 	defer f.members.stopAll()
 	defer f.simulator.Close()
+	defer f.flights.wg.Wait()
 	go func() {
 		for {
 			select {
@@ -226,7 +235,8 @@ func (f *Fleet) run(ctx context.Context) {
 		case seen = <-f.kicked:
 		default:
 		}
-		wait, err := f.Round(ctx, seen)
+		wait, err := f.round(ctx, seen)
+		err = errors.Join(err, f.flights.failed())
 		ended = f.Clock.Now()
 		if err != nil && ctx.Err() == nil {
 			f.Log.Error(err, "Round failed")
@@ -245,12 +255,20 @@ func (f *Fleet) run(ctx context.Context) {
 // pause is how long to wait before a round, if the last one took so long to decide
 // and ended so long ago.
 func pause(took, ago time.Duration) time.Duration {
-	return max(coalesce, min(took, breath)-ago)
+	return max(coalesce, min(took+2*max(0, took-easy), breath)-ago)
 }
 
-// Round makes one round and writes its decisions. It returns how long nothing
-// will change by time alone. Seen is when the change that led to it was seen.
+// Round makes one round and waits until its decisions are written. It returns
+// how long nothing will change by time alone. Seen is when the change that led to
+// it was seen.
 func (f *Fleet) Round(ctx context.Context, seen time.Time) (time.Duration, error) {
+	wait, err := f.round(ctx, seen)
+	f.flights.wg.Wait()
+	return wait, errors.Join(err, f.flights.failed())
+}
+
+// round makes a round and starts to write its decisions about bindings.
+func (f *Fleet) round(ctx context.Context, seen time.Time) (time.Duration, error) {
 	began := f.Clock.Now()
 	v, err := f.view(ctx)
 	if err != nil {

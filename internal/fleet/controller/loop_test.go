@@ -32,6 +32,7 @@ func TestPause(t *testing.T) {
 		"Rest":    {reason: "The first change after a while waits for those that come with it.", took: time.Second, ago: time.Minute, want: coalesce},
 		"Quick":   {reason: "After a quick round nothing is gained by waiting longer.", took: time.Millisecond, want: coalesce},
 		"Slow":    {reason: "While changes keep coming, as long as a round takes nothing is decided.", took: 100 * time.Millisecond, want: 100 * time.Millisecond},
+		"Slower":  {reason: "The longer a round takes, the less of the time is for rounds.", took: 350 * time.Millisecond, want: 550 * time.Millisecond},
 		"Partly":  {reason: "The time since the last round counts.", took: 100 * time.Millisecond, ago: 60 * time.Millisecond, want: 40 * time.Millisecond},
 		"Bounded": {reason: "Nobody waits for long.", took: time.Minute, want: breath},
 	}

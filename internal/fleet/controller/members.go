@@ -75,6 +75,8 @@ type liveMember struct {
 	// why it cannot be simulated, if so.
 	configuration string
 	misconfigured string
+	// warm says that the simulator has read all that the member has.
+	warm bool
 	// uid and generation of the Karmada Cluster, and a digest of its
 	// credentials, that the member was made for.
 	uid        string
@@ -189,7 +191,19 @@ func (m *members) reconfigure(have *liveMember, c *cluster) {
 		return
 	}
 	have.simulator.Close()
-	have.simulator = sim
+	have.simulator, have.warm = sim, false
+}
+
+// look returns what the member has and the simulator that has read it: the first
+// decision is not to wait for that.
+func (m *liveMember) look() (*snapshot.Snapshot, *simulation.Scheduler) {
+	s := m.Snapshot()
+	if !m.warm && m.Synced() {
+		// What cannot be read now will be when it is asked for.
+		_ = m.simulator.Warm(s)
+		m.warm = true
+	}
+	return s, m.simulator
 }
 
 func (m *members) stop(name string) {

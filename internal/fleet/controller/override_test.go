@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"strconv"
 	"testing"
 	"time"
 
@@ -14,13 +15,13 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	kubefake "k8s.io/client-go/kubernetes/fake"
 	clocktesting "k8s.io/utils/clock/testing"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	fleetv1alpha1 "regionpool.io/provider-regionpool/apis/fleet/v1alpha1"
-	"regionpool.io/provider-regionpool/internal/fleet/planner"
 	"regionpool.io/provider-regionpool/internal/fleet/scheduler"
 	"regionpool.io/provider-regionpool/internal/snapshot"
 )
@@ -220,28 +221,11 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// TestGrants: what the planner grants is assigned only where it would run.
-func TestGrants(t *testing.T) {
-	v := &view{}
-	v.input.Bindings = []scheduler.Binding{
-		{ID: "a", Divided: true, Replicas: 5, Tolerates: map[string]bool{"ack": true}},
-		{ID: "b", Divided: true, Replicas: 5},
-	}
-	v.out.Decisions = []scheduler.Decision{{Binding: "a", Unmet: 5, Pending: 5}, {Binding: "b", Unmet: 5, Pending: 5}}
-	v.grant([]planner.Grant{{Binding: "a", Member: "ack", Count: 3}, {Binding: "b", Member: "ack", Count: 3}, {Binding: "gone", Member: "ack", Count: 1}})
-	if diff := cmp.Diff([]scheduler.Target{{Member: "ack", Replicas: 3}}, v.out.Decisions[0].Targets); diff != "" {
-		t.Errorf("A grant is added to the targets: -want, +got:\n%s", diff)
-	}
-	if d := v.out.Decisions[1]; len(d.Targets) > 0 || d.Changed {
-		t.Errorf("Replicas that do not tolerate virtual nodes get none: got %v", d.Targets)
-	}
-}
-
 func TestSteer(t *testing.T) {
 	pod := func(name, node string, annotations map[string]string) *corev1.Pod {
 		return &corev1.Pod{
 			ObjectMeta: metav1.ObjectMeta{
-				Namespace: "default", Name: name, UID: "uid-" + "x", Annotations: annotations, Labels: map[string]string{"pod-template-hash": "h"},
+				Namespace: "default", Name: name, Annotations: annotations, Labels: map[string]string{"pod-template-hash": "h"},
 				OwnerReferences: []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "web-h", Controller: ptr.To(true)}},
 			},
 			Spec: corev1.PodSpec{NodeName: node},
@@ -249,22 +233,23 @@ func TestSteer(t *testing.T) {
 	}
 	vk := idcNode()
 	vk.Name, vk.Labels = "vk", map[string]string{"type": "virtual-kubelet"}
-	pods := []*corev1.Pod{pod("virtual", "vk", nil), pod("real", "n1", nil), pod("own", "vk", map[string]string{corev1.PodDeletionCost: "7"})}
-	for _, p := range pods {
-		p.UID = "uid-" + p.UID
+	goes := idcNode()
+	goes.Name, goes.Spec.Taints = "goes", []corev1.Taint{{Key: fleetv1alpha1.TaintReleasing, Value: fleetv1alpha1.ReleasingPool, Effect: corev1.TaintEffectNoSchedule}}
+	pods := []*corev1.Pod{pod("virtual", "vk", nil), pod("real", "n1", nil), pod("own", "vk", map[string]string{corev1.PodDeletionCost: "7"}), pod("leaving", "goes", nil)}
+	for i, p := range pods {
+		p.UID = types.UID(strconv.Itoa(i))
 	}
-	pods[0].UID, pods[1].UID, pods[2].UID = "1", "2", "3"
-	snap, err := snapshot.New([]*corev1.Node{idcNode(), vk}, pods)
+	snap, err := snapshot.New([]*corev1.Node{idcNode(), vk, goes}, pods)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := kubefake.NewClientset(pods[0], pods[1], pods[2], idcNode(), vk)
+	c := kubefake.NewClientset(pods[0], pods[1], pods[2], pods[3], idcNode(), vk, goes)
 	s := newSteerer(clocktesting.NewFakeClock(time.Now()), logr.Discard())
 	ours := map[snapshot.WorkloadKey]bool{{Namespace: "default", Kind: "Deployment", Name: "web"}: true}
 	for range 3 {
-		s.steer(t.Context(), c, snap, virtuals(virtualPlan()), ours)
+		s.steer(t.Context(), c, snap, virtuals(virtualPlan()), func() map[snapshot.WorkloadKey]bool { return ours })
 	}
-	want := map[string]string{"virtual": scheduler.DeletionCost, "real": "", "own": "7"}
+	want := map[string]string{"virtual": scheduler.DeletionCost, "real": "", "own": "7", "leaving": scheduler.DeletionCost}
 	var got map[string]string
 	for range 200 {
 		got = map[string]string{}
@@ -281,9 +266,9 @@ func TestSteer(t *testing.T) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("Pods on virtual nodes are the first to go, unless their author says otherwise: -want, +got:\n%s", diff)
+		t.Errorf("Pods on virtual nodes and on those that leave are the first to go, unless their author says otherwise: -want, +got:\n%s", diff)
 	}
-	for name, want := range map[string]bool{"vk": true, "n1": false} {
+	for name, want := range map[string]bool{"vk": true, "n1": false, "goes": false} {
 		var n *corev1.Node
 		for range 200 {
 			if n, err = c.CoreV1().Nodes().Get(context.Background(), name, metav1.GetOptions{}); err != nil {
@@ -304,7 +289,7 @@ func TestSteer(t *testing.T) {
 			patches++
 		}
 	}
-	if patches != 1 {
-		t.Errorf("Each is written once: want 1 patch, got %d", patches)
+	if patches != 2 {
+		t.Errorf("Each is written once: want 2 patches, got %d", patches)
 	}
 }

@@ -3,12 +3,13 @@ package controller
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"time"
 
 	fleetv1alpha1 "regionpool.io/provider-regionpool/apis/fleet/v1alpha1"
 	"regionpool.io/provider-regionpool/internal/fleet/planner"
+	"regionpool.io/provider-regionpool/internal/fleet/round"
 	"regionpool.io/provider-regionpool/internal/fleet/scheduler"
+	"regionpool.io/provider-regionpool/internal/fleet/whatif"
 	"regionpool.io/provider-regionpool/internal/snapshot"
 )
 
@@ -33,97 +34,29 @@ func memoryOf(p *fleetv1alpha1.CapacityPlan) planner.Memory {
 // plan makes all plans.
 func (f *Fleet) plan(ctx context.Context, v *view, seen time.Time) ([]plannedCapacity, error) {
 	var out []plannedCapacity
+	r := round.New(v.input.Bindings, &v.out)
 	for i, p := range v.plans {
 		pool := &v.input.Pools[i]
-		in := planner.Input{Now: v.now, SeenAt: seen, Plan: p.merged, Members: map[string]planner.Member{}, Simulator: f.simulator, Settings: f.Planner}
-		in.Memory = memoryOf(p.plan)
-		replicas := v.summarize(p.plan, &in)
-		in.Objects = objects(pool)
+		in := planner.Input{
+			Now: v.now, SeenAt: seen, Plan: p.merged, Memory: memoryOf(p.plan), Members: map[string]planner.Member{}, Reservations: p.planned,
+			Simulator: f.simulator, Objects: objects(pool), Settings: f.Planner,
+		}
 		for _, m := range pool.Members {
-			pm := planner.Member{State: m.State, Snapshot: m.Snapshot, Fork: v.out.Forks[m.Name], Simulator: m.Simulator, Replicas: replicas[m.Name]}
+			pm := planner.Member{State: m.State, Snapshot: m.Snapshot, Simulator: m.Simulator}
 			if v.clusters[m.Name].terminating() {
 				// It is going: nothing is ordered for it, but nor is it made.
 				pm.State = scheduler.Draining
 			}
 			in.Members[m.Name] = pm
 		}
-		for _, d := range v.out.Demands {
-			if d.Pool == p.plan.Name {
-				in.Demands = append(in.Demands, d)
-			}
-		}
-		for _, o := range v.out.OnVirtual {
-			if o.Pool == p.plan.Name {
-				in.OnVirtual = append(in.OnVirtual, o)
-			}
-		}
-		for _, r := range p.reservations {
-			in.Reservations = append(in.Reservations, r.planned(v))
-		}
-		v.planned = append(v.planned, in)
-		made, err := planner.Make(ctx, in)
+		v.planned = append(v.planned, whatif.Plan{Input: in, Bare: p.plan, Reserving: p.reservations})
+		made, err := r.Plan(ctx, in)
 		if err != nil {
-			return nil, fmt.Errorf("cannot plan the capacity of %s: %w", p.plan.Name, err)
-		}
-		if len(made.Grants) > 0 {
-			v.grant(made.Grants)
-			v.recount(p.plan, &made.Status)
+			return nil, err
 		}
 		out = append(out, plannedCapacity{plan: p.plan, out: made})
 	}
 	return out, nil
-}
-
-// grant adds to the decisions of the round what the planner granted on virtual
-// nodes. Where the replicas of a binding do not tolerate them nothing is: they
-// would not run.
-func (v *view) grant(grants []planner.Grant) {
-	models := map[string]*scheduler.Binding{}
-	for i := range v.input.Bindings {
-		models[v.input.Bindings[i].ID] = &v.input.Bindings[i]
-	}
-	at := map[string]int{}
-	for i := range v.out.Decisions {
-		at[v.out.Decisions[i].Binding] = i
-	}
-	for _, g := range grants {
-		b := models[g.Binding]
-		if b == nil || !b.Tolerates[g.Member] || b.Refused[g.Member] != "" {
-			continue
-		}
-		if i, ok := at[g.Binding]; ok {
-			v.out.Decisions[i].Grant(b, g.Member, g.Count)
-		}
-	}
-}
-
-// summarize counts the replicas of a pool, and returns them by member.
-func (v *view) summarize(p *fleetv1alpha1.CapacityPlan, in *planner.Input) map[string]int32 {
-	byMember := map[string]int32{}
-	for i := range v.out.Decisions {
-		d := &v.out.Decisions[i]
-		if v.bindings[d.Binding].pool() != p.Name {
-			continue
-		}
-		in.Replicas.Own += d.Own
-		in.Replicas.Cloud += d.Cloud
-		in.Replicas.Pending += d.Pending
-		in.Returning = in.Returning || d.Returning
-		for _, t := range d.Targets {
-			byMember[t.Member] += t.Replicas
-		}
-	}
-	return byMember
-}
-
-// recount makes a status count what was granted as assigned.
-func (v *view) recount(p *fleetv1alpha1.CapacityPlan, st *fleetv1alpha1.CapacityPlanStatus) {
-	in := planner.Input{}
-	replicas := v.summarize(p, &in)
-	st.Replicas = in.Replicas
-	for i := range st.Members {
-		st.Members[i].Replicas = replicas[st.Members[i].Name]
-	}
 }
 
 // objects are those of the first member that serves.

@@ -15,27 +15,9 @@ import (
 
 	fleetv1alpha1 "regionpool.io/provider-regionpool/apis/fleet/v1alpha1"
 	"regionpool.io/provider-regionpool/internal/fleet/planner"
+	"regionpool.io/provider-regionpool/internal/fleet/round"
 	"regionpool.io/provider-regionpool/internal/fleet/scheduler"
 )
-
-// staysHome is why a workload may not leave the self-built members of a pool
-// with overflow Reserved.
-const staysHome = "only workloads that an active reservation targets may leave home"
-
-// A reservation is a CapacityReservation with what a round found of it.
-type reservation struct {
-	*fleetv1alpha1.CapacityReservation
-	// ended says why it holds nothing any more.
-	ended string
-	// targets that were found, by name.
-	targets []binding
-	// template of a replica of the first target.
-	template *scheduler.Template
-	// wanted replicas are to be held in all, used of them are.
-	wanted, used int32
-	// baselines of the targets.
-	baselines map[string]int32
-}
 
 func (f *Fleet) readReservations(ctx context.Context, v *view) error {
 	list := &fleetv1alpha1.CapacityReservationList{}
@@ -49,7 +31,7 @@ func (f *Fleet) readReservations(ctx context.Context, v *view) error {
 			continue
 		}
 		keep[r.Name] = true
-		v.reservations = append(v.reservations, &reservation{CapacityReservation: f.reservations.latest(r.Name, r).(*fleetv1alpha1.CapacityReservation)})
+		v.reservations = append(v.reservations, &round.Reservation{CapacityReservation: f.reservations.latest(r.Name, r).(*fleetv1alpha1.CapacityReservation)})
 	}
 	f.reservations.keep(keep)
 	maps.DeleteFunc(f.reservationWritten, func(name string, _ time.Time) bool { return !keep[name] })
@@ -59,7 +41,7 @@ func (f *Fleet) readReservations(ctx context.Context, v *view) error {
 	}
 	maps.DeleteFunc(f.baselines, func(uid types.UID, _ map[string]int32) bool { return !uids[uid] })
 	// The oldest first: what it brings, and what its targets use, is its own.
-	slices.SortFunc(v.reservations, func(a, b *reservation) int {
+	slices.SortFunc(v.reservations, func(a, b *round.Reservation) int {
 		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
 	})
 	return nil
@@ -68,19 +50,12 @@ func (f *Fleet) readReservations(ctx context.Context, v *view) error {
 // merge makes the plans what their reservations make of them.
 func (v *view) merge() {
 	for _, p := range v.plans {
-		memory := memoryOf(p.plan)
-		var rs []*fleetv1alpha1.CapacityReservation
 		for _, r := range v.reservations {
 			if r.Spec.Pool == p.plan.Name {
-				r.ended = planner.Ended(r.CapacityReservation, memory, v.now)
-				rs = append(rs, r.CapacityReservation)
 				p.reservations = append(p.reservations, r)
 			}
 		}
-		p.merged = p.plan
-		if len(rs) > 0 {
-			p.merged = planner.Merge(p.plan, rs, v.now, memory)
-		}
+		p.merged = round.Merge(p.plan, p.reservations, v.now, memoryOf(p.plan))
 	}
 }
 
@@ -103,48 +78,31 @@ func targets(t *fleetv1alpha1.WorkloadTarget, b binding, labels map[string]strin
 // for them. It returns the reservations that target a binding, by ID, only
 // active ones.
 func (f *Fleet) hold(p *poolPlan, bs []binding, pool *scheduler.Pool) map[string]bool {
-	reserved := map[string]bool{}
-	// What a binding has in elastic members, and how much of it older
-	// reservations account for: it is used of one only.
-	used, counted := map[string]int32{}, map[string]int32{}
+	used := map[string]int32{}
 	for _, b := range bs {
 		for _, c := range b.spec.Clusters {
 			if slices.ContainsFunc(pool.Members, func(m scheduler.Member) bool { return m.Elastic && m.Name == c.Name }) {
-				used[b.id()] += c.Replicas
+				used[b.id()] += b.share(f.templates.get(b.id()), c)
 			}
 		}
 	}
 	for _, r := range p.reservations {
-		var ts []*template
+		r.Targets = nil
 		for _, b := range bs {
 			t := f.templates.get(b.id())
 			if t == nil || t.pods == nil || !t.divided && !b.spec.IsWorkload() {
 				continue
 			}
 			if slices.ContainsFunc(r.Spec.Targets, func(s fleetv1alpha1.WorkloadTarget) bool { return targets(&s, b, t.labels) }) {
-				r.targets = append(r.targets, b)
-				ts = append(ts, t)
+				r.Targets = append(r.Targets, round.Target{Binding: b.id(), Name: b.spec.Resource.Namespace + "/" + b.spec.Resource.Name, Template: t.pods})
 			}
 		}
-		if r.ended != "" {
-			continue
+		if r.Ended == "" {
+			f.begin(r, bs, used)
 		}
-		f.begin(r, bs, used)
-		if len(r.targets) == 0 {
-			continue
-		}
-		r.template = ts[0].pods
-		mine := map[string]int32{}
-		for _, b := range r.targets {
-			id := b.id()
-			reserved[id] = true
-			base := r.baselines[id]
-			counted[id] = max(counted[id], base)
-			mine[id] = max(0, used[id]-counted[id])
-		}
-		pool.Holds = append(pool.Holds, r.holds(p.merged, ts, mine, counted)...)
 	}
-	return reserved
+	pool.Holds, p.planned = round.Hold(p.merged, p.reservations, used)
+	return round.Reserved(p.reservations)
 }
 
 // begin notes what the targets of a reservation had in elastic members when each
@@ -152,94 +110,27 @@ func (f *Fleet) hold(p *poolPlan, bs []binding, pool *scheduler.Pool) map[string
 // and as much would be held on top. So what the status says stays while the
 // binding is there, also if its workload cannot be read for a moment; and what
 // could not be written into the status is remembered.
-func (f *Fleet) begin(r *reservation, bs []binding, used map[string]int32) {
+func (f *Fleet) begin(r *round.Reservation, bs []binding, used map[string]int32) {
 	seen := f.baselines[r.UID]
-	r.baselines = map[string]int32{}
+	r.Baselines = map[string]int32{}
 	for _, b := range bs {
 		if base, ok := r.Status.Baselines[b.id()]; ok {
-			r.baselines[b.id()] = base
+			r.Baselines[b.id()] = base
 		} else if base, ok := seen[b.id()]; ok {
-			r.baselines[b.id()] = base
+			r.Baselines[b.id()] = base
 		}
 	}
-	for _, b := range r.targets {
-		if _, ok := r.baselines[b.id()]; !ok {
-			r.baselines[b.id()] = used[b.id()]
+	for _, t := range r.Targets {
+		if _, ok := r.Baselines[t.Binding]; !ok {
+			r.Baselines[t.Binding] = used[t.Binding]
 		}
 	}
-	f.baselines[r.UID] = r.baselines
-}
-
-// holds of a reservation: one for each target if it is an amount of replicas,
-// or else one for all. What the targets use of it is given; what it holds is
-// added to what is accounted for.
-func (r *reservation) holds(plan *fleetv1alpha1.CapacityPlan, ts []*template, used, counted map[string]int32) []scheduler.Hold {
-	var out []scheduler.Hold
-	if n := r.Spec.Amount.Replicas; n != nil {
-		for i, b := range r.targets {
-			take := min(*n, used[b.id()])
-			counted[b.id()] += *n
-			r.wanted += *n
-			r.used += take
-			out = append(out, scheduler.Hold{Reservation: r.Name, Bindings: []string{b.id()}, Template: ts[i].pods, Count: *n - take, Prefer: r.Spec.Prefer})
-		}
-		return out
-	}
-	one := r.template.Requests()
-	r.wanted = planner.HoldReplicas(r.Spec.Amount, one, plan.Spec.Offerings)
-	h := scheduler.Hold{Reservation: r.Name, Template: r.template, Count: r.wanted, Prefer: r.Spec.Prefer}
-	for i, b := range r.targets {
-		h.Bindings = append(h.Bindings, b.id())
-		each := max(1, int64(planner.HoldReplicas(fleetv1alpha1.Amount{Resources: ts[i].pods.Requests()}, one, nil)))
-		if ts[i].pods == r.template {
-			each = 1
-		}
-		take := min(int64(h.Count), int64(used[b.id()])*each)
-		counted[b.id()] += int32((take + each - 1) / each)
-		h.Count -= int32(take)
-		r.used += int32(take)
-	}
-	return append(out, h)
-}
-
-// names of the targets, as namespace/name.
-func (r *reservation) names() []string {
-	var out []string
-	for _, b := range r.targets {
-		out = append(out, b.spec.Resource.Namespace+"/"+b.spec.Resource.Name)
-	}
-	slices.Sort(out)
-	return slices.Compact(out)
-}
-
-// planned translates a reservation for the planner.
-func (r *reservation) planned(v *view) planner.Reservation {
-	out := planner.Reservation{
-		CapacityReservation: r.CapacityReservation, Targets: r.names(), Template: r.template,
-		Wanted: r.wanted, Held: r.used + v.out.Held[r.Name], Free: v.out.Held[r.Name],
-	}
-	out.Running = r.running(v)
-	return out
-}
-
-// running returns how many replicas of the targets are on rented capacity.
-func (r *reservation) running(v *view) int32 {
-	ids := map[string]bool{}
-	for _, b := range r.targets {
-		ids[b.id()] = true
-	}
-	n := int32(0)
-	for i := range v.out.Decisions {
-		if d := &v.out.Decisions[i]; ids[d.Binding] {
-			n += d.Cloud
-		}
-	}
-	return n
+	f.baselines[r.UID] = r.Baselines
 }
 
 // statusOf returns what is to be written of a reservation; it is not ok if
 // nothing is known of its pool.
-func (v *view) statusOf(r *reservation, made []plannedCapacity) (fleetv1alpha1.CapacityReservationStatus, bool) {
+func (v *view) statusOf(r *round.Reservation, made []plannedCapacity) (fleetv1alpha1.CapacityReservationStatus, bool) {
 	i := slices.IndexFunc(made, func(m plannedCapacity) bool { return m.plan.Name == r.Spec.Pool })
 	if i < 0 {
 		if v.known[r.Spec.Pool] {
@@ -257,11 +148,9 @@ func (v *view) statusOf(r *reservation, made []plannedCapacity) (fleetv1alpha1.C
 		return r.Status, false
 	}
 	st.ObservedGeneration = r.Generation
-	st.Targets = r.names()
-	st.Baselines = r.baselines
-	// Those that were granted are among them.
-	st.Running = r.running(v)
-	if r.ended == "" && len(r.targets) == 0 {
+	st.Targets = r.Names()
+	st.Baselines = r.Baselines
+	if r.Ended == "" && len(r.Targets) == 0 {
 		st.Phase, st.Message = fleetv1alpha1.ReservationWaiting, fmt.Sprintf("no workload of pool %q matches the targets", r.Spec.Pool)
 	}
 	return st, true
@@ -269,7 +158,7 @@ func (v *view) statusOf(r *reservation, made []plannedCapacity) (fleetv1alpha1.C
 
 // writeReservation writes the status of a reservation. It returns when what it
 // held back is to be written.
-func (f *Fleet) writeReservation(ctx context.Context, r *reservation, st fleetv1alpha1.CapacityReservationStatus) (time.Time, error) {
+func (f *Fleet) writeReservation(ctx context.Context, r *round.Reservation, st fleetv1alpha1.CapacityReservationStatus) (time.Time, error) {
 	if equality.Semantic.DeepEqual(r.Status, st) {
 		return time.Time{}, nil
 	}

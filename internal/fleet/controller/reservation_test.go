@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	fleetv1alpha1 "regionpool.io/provider-regionpool/apis/fleet/v1alpha1"
+	"regionpool.io/provider-regionpool/internal/fleet/round"
 	"regionpool.io/provider-regionpool/internal/fleet/scheduler"
 )
 
@@ -143,9 +144,9 @@ func TestHold(t *testing.T) {
 			f := &Fleet{baselines: map[types.UID]map[string]int32{}, templates: &templates{byID: map[string]*template{b.id(): {pods: &scheduler.Template{Spec: deployment().Spec.Template}, divided: true}}}}
 			p := &poolPlan{plan: capacityPlan(), merged: capacityPlan()}
 			for _, r := range tc.rs {
-				x := &reservation{CapacityReservation: r}
+				x := &round.Reservation{CapacityReservation: r}
 				if tc.ended {
-					x.ended = "over"
+					x.Ended = "over"
 				}
 				p.reservations = append(p.reservations, x)
 			}
@@ -187,7 +188,7 @@ func TestBaselines(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			f := &Fleet{baselines: map[types.UID]map[string]int32{}, templates: &templates{byID: map[string]*template{id: known}}}
-			var x *reservation
+			var x *round.Reservation
 			pool := &scheduler.Pool{}
 			for i, n := range []int32{tc.first, tc.then} {
 				rb := resourceBinding()
@@ -197,11 +198,11 @@ func TestBaselines(t *testing.T) {
 				}
 				r := capacityReservation()
 				r.Status.Baselines = tc.status
-				x = &reservation{CapacityReservation: r}
+				x = &round.Reservation{CapacityReservation: r}
 				pool = &scheduler.Pool{Members: []scheduler.Member{{Name: "ack", Elastic: true}}}
-				f.hold(&poolPlan{plan: capacityPlan(), merged: capacityPlan(), reservations: []*reservation{x}}, []binding{bindingOf(rb)}, pool)
+				f.hold(&poolPlan{plan: capacityPlan(), merged: capacityPlan(), reservations: []*round.Reservation{x}}, []binding{bindingOf(rb)}, pool)
 			}
-			if diff := cmp.Diff(tc.want, x.baselines); diff != "" {
+			if diff := cmp.Diff(tc.want, x.Baselines); diff != "" {
 				t.Errorf("%s -want, +got:\n%s", tc.reason, diff)
 			}
 			held := int32(0)
@@ -246,7 +247,7 @@ func TestReserved(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := v.input.Bindings[0].StaysHome; got != staysHome {
+	if got := v.input.Bindings[0].StaysHome; got != round.StaysHome {
 		t.Errorf("Without a reservation it stays home: got %q", got)
 	}
 	if err := f.Client.Create(t.Context(), capacityReservation()); err != nil {
@@ -283,12 +284,12 @@ func TestReservationBrings(t *testing.T) {
 		t.Errorf("And what it offers: got %v", vs)
 	}
 	for ended, want := range map[bool]bool{false: false, true: true} {
-		x := &reservation{CapacityReservation: r}
+		x := &round.Reservation{CapacityReservation: r}
 		if ended {
-			x.ended = "over"
+			x.Ended = "over"
 		}
-		of := &poolPlan{plan: capacityPlan(), reservations: []*reservation{x}}
-		if got := of.over("tke"); got != want || of.over("ack") {
+		of := &poolPlan{plan: capacityPlan(), reservations: []*round.Reservation{x}}
+		if got := round.Over(of.plan, of.reservations, "tke"); got != want || round.Over(of.plan, of.reservations, "ack") {
 			t.Errorf("When it has ended its members drain, and only those: want %t, got %t", want, got)
 		}
 	}

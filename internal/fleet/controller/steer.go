@@ -31,9 +31,9 @@ const steerAgain = 10 * time.Second
 // affinity.
 var taintVirtual = corev1.Taint{Key: "regionpool.io/virtual", Effect: corev1.TaintEffectPreferNoSchedule}
 
-// A steerer gives pods on virtual nodes the deletion cost by which their
-// ReplicaSet deletes them before others, and virtual nodes the taint by which
-// they are the last choice. It writes beside the rounds, which do not wait for
+// A steerer gives pods on virtual nodes, and on nodes that leave, the deletion
+// cost by which their ReplicaSet deletes them before others, and virtual nodes
+// the taint by which they are the last choice. It writes beside the rounds, which do not wait for
 // members.
 type steerer struct {
 	clock clock.PassiveClock
@@ -49,24 +49,25 @@ func newSteerer(c clock.PassiveClock, l logr.Logger) *steerer {
 	return &steerer{clock: c, log: l, slots: make(chan struct{}, 32), tried: map[types.UID]time.Time{}}
 }
 
-// steer gives the pods of the supplied workloads on virtual nodes of a member
-// their deletion cost. One that its author chose stays.
-func (s *steerer) steer(ctx context.Context, c kubernetes.Interface, snap *snapshot.Snapshot, vs []scheduler.Virtual, ours map[snapshot.WorkloadKey]bool) {
+// steer gives the pods of the supplied workloads on virtual nodes of a member,
+// and on those that leave, their deletion cost. One that its author chose stays.
+func (s *steerer) steer(ctx context.Context, c kubernetes.Interface, snap *snapshot.Snapshot, vs []scheduler.Virtual, ours func() map[snapshot.WorkloadKey]bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.clock.Now()
 	for _, ni := range snap.Nodes() {
 		n := ni.Node()
-		if scheduler.OfferingOf(n, vs) == "" {
+		virtual := scheduler.OfferingOf(n, vs) != ""
+		if !virtual && !scheduler.Leaves(n) {
 			continue
 		}
-		if !isTainted(n) {
+		if virtual && !isTainted(n) {
 			s.once(ctx, types.UID("node/"+n.Name), now, func(ctx context.Context) error { return setTaint(ctx, c, n.Name) })
 		}
 		for _, pi := range ni.GetPods() {
 			p := pi.GetPod()
 			k, ok := snapshot.WorkloadOf(p)
-			if _, has := p.Annotations[corev1.PodDeletionCost]; has || !ok || !ours[k] || p.DeletionTimestamp != nil {
+			if _, has := p.Annotations[corev1.PodDeletionCost]; has || !ok || !ours()[k] || p.DeletionTimestamp != nil {
 				continue
 			}
 			s.once(ctx, p.UID, now, func(ctx context.Context) error { return setDeletionCost(ctx, c, p) })
@@ -130,24 +131,29 @@ func setDeletionCost(ctx context.Context, c kubernetes.Interface, p *corev1.Pod)
 	return nil
 }
 
-// steer looks at all members with virtual nodes.
+// steer looks at all members that are rented: only these have virtual nodes, and
+// nodes that leave.
 func (f *Fleet) steer(ctx context.Context, v *view) {
 	vs := map[string][]scheduler.Virtual{}
 	for i := range v.input.Pools {
-		for _, o := range v.input.Pools[i].Virtual {
-			vs[o.Member] = append(vs[o.Member], o)
+		p := &v.input.Pools[i]
+		of := byMember(p.Virtual)
+		for _, m := range p.Members {
+			if m.Elastic {
+				vs[m.Name] = append(vs[m.Name], of[m.Name]...)
+			}
 		}
 	}
-	if len(vs) == 0 {
-		return
-	}
-	ours := map[snapshot.WorkloadKey]bool{}
-	for i := range v.input.Bindings {
-		b := &v.input.Bindings[i]
-		if k := b.Workload; k.Kind == "Deployment" || k.Kind == "ReplicaSet" {
-			ours[k] = true
+	ours := sync.OnceValue(func() map[snapshot.WorkloadKey]bool {
+		out := map[snapshot.WorkloadKey]bool{}
+		for i := range v.input.Bindings {
+			b := &v.input.Bindings[i]
+			if k := b.Workload; k.Kind == "Deployment" || k.Kind == "ReplicaSet" {
+				out[k] = true
+			}
 		}
-	}
+		return out
+	})
 	for name, of := range vs {
 		if live := f.members.byName[name]; live != nil && live.Contact().Reachable {
 			f.steerer.steer(ctx, live.Client(), live.Snapshot(), of, ours)

@@ -29,6 +29,8 @@ type template struct {
 	divided bool
 	// gang workloads are one replica; together ones start all at once.
 	gang, together bool
+	// slices are the replicas if Karmada does not count them, or 0.
+	slices int32
 	// templated workloads have their pod template where all have it: an
 	// override finds it.
 	templated bool
@@ -80,7 +82,7 @@ func (t *templates) load(ctx context.Context, bs []binding) error {
 			continue
 		}
 		g.Go(func() error {
-			tpl, err := t.read(ctx, b.spec)
+			tpl, err := t.read(ctx, b.spec, have != nil && have.version == version)
 			if err != nil {
 				tpl = t.unread(have, version, err)
 			}
@@ -129,14 +131,20 @@ func (t *templates) unread(have *template, version string, err error) *template 
 	return out
 }
 
-// read a workload. An error says that it may pass.
-func (t *templates) read(ctx context.Context, spec *workv1alpha2.ResourceBindingSpec) (*template, error) {
+// read a workload. Unless it was tried before, the API server may answer from its
+// cache, once that has the version that the binding names: it need not ask etcd.
+// An error says that it may pass.
+func (t *templates) read(ctx context.Context, spec *workv1alpha2.ResourceBindingSpec, again bool) (*template, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	ref := spec.Resource
 	u := &unstructured.Unstructured{}
 	u.SetGroupVersionKind(schema.FromAPIVersionAndKind(ref.APIVersion, ref.Kind))
-	if err := t.reader.Get(ctx, client.ObjectKey{Namespace: ref.Namespace, Name: ref.Name}, u); err != nil {
+	o := &client.GetOptions{}
+	if !again {
+		o.Raw = &metav1.GetOptions{ResourceVersion: ref.ResourceVersion}
+	}
+	if err := t.reader.Get(ctx, client.ObjectKey{Namespace: ref.Namespace, Name: ref.Name}, u, o); err != nil {
 		return nil, fmt.Errorf("cannot read %s %s/%s: %w", ref.Kind, ref.Namespace, ref.Name, err)
 	}
 	tpl, err := decode(u)
@@ -147,13 +155,18 @@ func (t *templates) read(ctx context.Context, spec *workv1alpha2.ResourceBinding
 	if err != nil {
 		return &template{problem: err.Error(), labels: u.GetLabels()}, nil
 	}
+	if how.slices > 0 {
+		if err := t.revised(ctx, u, spec); err != nil {
+			return nil, err
+		}
+	}
 	templated := tpl != nil && tpl == how.pods
 	if tpl = how.pods; tpl == nil && spec.ReplicaRequirements != nil {
 		// A kind without a pod template: what Karmada's interpreter says its
 		// replicas need is all that is known.
 		tpl = TemplateFor(ref.Namespace, spec.ReplicaRequirements)
 	}
-	out := &template{pods: tpl, divided: how.gang || tpl != nil && hasReplicas(u), gang: how.gang, together: how.together, templated: templated, labels: u.GetLabels()}
+	out := &template{pods: tpl, divided: how.gang || tpl != nil && hasReplicas(u), gang: how.gang, together: how.together, slices: how.slices, templated: templated, labels: u.GetLabels()}
 	kind, grouped := groupKinds[groupKindOf(&ref)]
 	if tpl == nil && (spec.IsWorkload() || grouped) {
 		out.problem = fmt.Sprintf("%s %s/%s has no pod template that fleet understands", ref.Kind, ref.Namespace, ref.Name)

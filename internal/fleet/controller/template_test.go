@@ -25,10 +25,11 @@ import (
 // TestTemplatesUnread: a workload that cannot be read for a while is not one
 // without replicas, and is not read in every round.
 func TestTemplatesUnread(t *testing.T) {
-	reads, fail := 0, error(nil)
+	reads, asked, fail := 0, "", error(nil)
 	c := fake.NewClientBuilder().WithScheme(scheme(t)).WithObjects(deployment()).WithInterceptorFuncs(interceptor.Funcs{
 		Get: func(ctx context.Context, c client.WithWatch, k client.ObjectKey, o client.Object, opts ...client.GetOption) error {
 			reads++
+			asked = (&client.GetOptions{}).ApplyOptions(opts).AsGetOptions().ResourceVersion
 			if fail != nil {
 				return fail
 			}
@@ -45,12 +46,14 @@ func TestTemplatesUnread(t *testing.T) {
 		fail    error
 		reads   int
 		known   bool
+		// asked is the version that the API server's cache must have.
+		asked string
 	}{
-		{reason: "It is read", version: "1", reads: 1, known: true},
+		{reason: "It is read", version: "1", reads: 1, known: true, asked: "1"},
 		{reason: "It is not read again", version: "1", known: true},
-		{reason: "A new version that cannot be read: what was known holds", version: "2", fail: errors.New("boom"), reads: 1, known: true},
+		{reason: "A new version that cannot be read: what was known holds", version: "2", fail: errors.New("boom"), reads: 1, known: true, asked: "2"},
 		{reason: "It is not read in the next round", version: "2", fail: errors.New("boom"), known: true},
-		{reason: "It is after a while", after: retryAfter, version: "2", fail: errors.New("boom"), reads: 1, known: true},
+		{reason: "It is after a while, past the cache", after: retryAfter, version: "2", fail: errors.New("boom"), reads: 1, known: true},
 		{reason: "The while gets longer", after: retryAfter, version: "2", fail: errors.New("boom"), known: true},
 		{reason: "It is read at last", after: retryAfter, version: "2", reads: 1, known: true},
 		{reason: "It is left alone then", after: time.Hour, version: "2", known: true},
@@ -58,14 +61,14 @@ func TestTemplatesUnread(t *testing.T) {
 	for _, s := range steps {
 		clk.Step(s.after)
 		rb.Spec.Resource.ResourceVersion = s.version
-		fail, reads = s.fail, 0
+		fail, reads, asked = s.fail, 0, ""
 		b := bindingOf(rb)
 		if err := ts.load(t.Context(), []binding{b}); err != nil {
 			t.Fatal(err)
 		}
 		got := ts.get(b.id())
-		if reads != s.reads || (got.pods != nil) != s.known || !got.divided || got.problem != "" {
-			t.Errorf("%s: got %d reads, known %t, divided %t, problem %q", s.reason, reads, got.pods != nil, got.divided, got.problem)
+		if reads != s.reads || asked != s.asked || (got.pods != nil) != s.known || !got.divided || got.problem != "" {
+			t.Errorf("\nReason: %s\nload(...): got %d reads, of version %q, known %t, divided %t, problem %q", s.reason, reads, asked, got.pods != nil, got.divided, got.problem)
 		}
 	}
 }

@@ -3,17 +3,21 @@ package controller
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
 	clusterv1alpha1 "github.com/karmada-io/karmada/pkg/apis/cluster/v1alpha1"
 	workv1alpha2 "github.com/karmada-io/karmada/pkg/apis/work/v1alpha2"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	fleetv1alpha1 "regionpool.io/provider-regionpool/apis/fleet/v1alpha1"
 	"regionpool.io/provider-regionpool/internal/fleet/planner"
+	"regionpool.io/provider-regionpool/internal/fleet/round"
 	"regionpool.io/provider-regionpool/internal/fleet/scheduler"
+	"regionpool.io/provider-regionpool/internal/fleet/whatif"
 	"regionpool.io/provider-regionpool/internal/snapshot"
 )
 
@@ -28,7 +32,7 @@ type view struct {
 	plans    []*poolPlan
 	clusters map[string]*cluster
 	// reservations of all pools, the oldest first.
-	reservations []*reservation
+	reservations []*round.Reservation
 	// known pools have a plan; unsure ones are left out of the round, because it
 	// is not known yet what their members have.
 	known, unsure map[string]bool
@@ -40,7 +44,7 @@ type view struct {
 	input     scheduler.Input
 	out       scheduler.Output
 	// planned are the inputs of the plans.
-	planned []planner.Input
+	planned []whatif.Plan
 	// unsettled says that pools were left out because it is not known yet what
 	// their members have.
 	unsettled bool
@@ -51,14 +55,9 @@ type view struct {
 // A poolPlan is a plan as it was written, and with what its reservations bring.
 type poolPlan struct {
 	plan, merged *fleetv1alpha1.CapacityPlan
-	reservations []*reservation
-}
-
-// over reports whether a member was brought by reservations that have ended.
-func (p *poolPlan) over(name string) bool {
-	is := func(m fleetv1alpha1.PlanMember) bool { return m.Name == name }
-	return !slices.ContainsFunc(p.plan.Spec.Members, is) &&
-		!slices.ContainsFunc(p.reservations, func(r *reservation) bool { return r.ended == "" && slices.ContainsFunc(r.Spec.Members, is) })
+	reservations []*round.Reservation
+	// planned are the reservations as the planner sees them.
+	planned []planner.Reservation
 }
 
 // view reads the world.
@@ -116,6 +115,7 @@ func (f *Fleet) view(ctx context.Context) (*view, error) {
 	if err := f.override(ctx, v, bs); err != nil {
 		return nil, err
 	}
+	refusals := refusals{}
 	for _, b := range bs {
 		cs, ok := pools[b.pool()]
 		if !ok {
@@ -127,10 +127,10 @@ func (f *Fleet) view(ctx context.Context) (*view, error) {
 		}
 		v.readAgain = earlier(v.readAgain, t.retryAt)
 		v.bindings[b.id()] = b
-		m := b.model(t, cs)
+		m := b.model(t, refusals.of(b, cs))
 		m.Tolerates = v.tolerates[b.id()]
 		if home[b.id()] {
-			m.StaysHome = staysHome
+			m.StaysHome = round.StaysHome
 		}
 		v.input.Bindings = append(v.input.Bindings, m)
 	}
@@ -143,11 +143,16 @@ func (f *Fleet) readPlans(ctx context.Context, v *view) error {
 		return fmt.Errorf("cannot list capacity plans: %w", err)
 	}
 	keep := map[string]bool{}
+	f.unclaim(list.Items)
 	for i := range list.Items {
 		p := &list.Items[i]
+		if err := f.claim(ctx, f.plans.latest(p.Name, p).(*fleetv1alpha1.CapacityPlan)); err != nil {
+			return err
+		}
 		if !f.serves(p.Name) {
 			continue
 		}
+		f.warn(p, list.Items)
 		keep[p.Name] = true
 		v.known[p.Name] = true
 		v.plans = append(v.plans, &poolPlan{plan: f.plans.latest(p.Name, p).(*fleetv1alpha1.CapacityPlan)})
@@ -176,7 +181,12 @@ func (f *Fleet) readBindings(ctx context.Context, v *view) ([]binding, error) {
 			return
 		}
 		keep[b.id()] = true
-		out = append(out, bindingOf(f.bindings.latest(b.id(), o)))
+		now, expected := f.flights.over(b.id(), func() client.Object { return f.bindings.latest(b.id(), o) })
+		b = bindingOf(now)
+		if !expected {
+			b = f.readings.of(b)
+		}
+		out = append(out, b)
 	}
 	rbs := &workv1alpha2.ResourceBindingList{}
 	if err := f.Client.List(ctx, rbs, client.UnsafeDisableDeepCopy); err != nil {
@@ -193,6 +203,7 @@ func (f *Fleet) readBindings(ctx context.Context, v *view) ([]binding, error) {
 		add(&crbs.Items[i])
 	}
 	f.bindings.keep(keep)
+	maps.DeleteFunc(f.readings, func(id string, _ *reading) bool { return !keep[id] })
 	return out, nil
 }
 
@@ -239,7 +250,7 @@ func (f *Fleet) pool(v *view, of *poolPlan, assigned map[string]int32) (schedule
 	p := of.merged
 	out := scheduler.Pool{
 		Name: p.Name, StabilizationWindow: p.Spec.ScaleDown.StabilizationWindow.Duration, HeadroomPercent: p.Spec.ScaleDown.HeadroomPercent,
-		Virtual: virtuals(p),
+		Virtual: virtuals(p), Weights: weights(p.Spec.PlacementWeights),
 	}
 	if o := p.Spec.Outage; o != nil && o.ReplaceAfter != nil {
 		out.ReplaceAfter = o.ReplaceAfter.Duration
@@ -254,8 +265,8 @@ func (f *Fleet) pool(v *view, of *poolPlan, assigned map[string]int32) (schedule
 		}
 		m := scheduler.Member{Name: pm.Name, Tier: pm.Tier, Elastic: pm.Elastic}
 		f.observe(&m, c, assigned[pm.Name])
-		if m.State == scheduler.Serving && of.over(pm.Name) {
-			m.State, m.Reason = scheduler.Draining, "the reservation that brought it has ended"
+		if m.State == scheduler.Serving && round.Over(of.plan, of.reservations, pm.Name) {
+			m.State, m.Reason = scheduler.Draining, round.DrainsBecause
 		}
 		for _, o := range p.Spec.Offerings {
 			if o.Member == pm.Name && o.Virtual == nil {
@@ -292,6 +303,16 @@ func (f *Fleet) pool(v *view, of *poolPlan, assigned map[string]int32) (schedule
 	return out, clusters, true
 }
 
+// weights of a pool; a plan that the API has not defaulted has those of the
+// scheduler.
+func weights(w fleetv1alpha1.PlacementWeights) *scheduler.Weights {
+	d := &scheduler.DefaultWeights
+	return &scheduler.Weights{
+		Unplaced: ptr.Deref(w.Unplaced, d.Unplaced), Moving: ptr.Deref(w.Moving, d.Moving), Cloud: ptr.Deref(w.Cloud, d.Cloud),
+		Spread: ptr.Deref(w.Spread, d.Spread), Hole: ptr.Deref(w.Hole, d.Hole),
+	}
+}
+
 // joining reports whether a self-built member may still be on its way into the
 // federation, because its plan is new. To place without it would rent what is
 // not needed a second later.
@@ -307,7 +328,7 @@ func (f *Fleet) joining(v *view, p *fleetv1alpha1.CapacityPlan, c *cluster) bool
 func (f *Fleet) observe(m *scheduler.Member, c *cluster, assigned int32) {
 	live := f.members.byName[m.Name]
 	if live != nil {
-		m.Snapshot, m.Simulator = live.Snapshot(), live.simulator
+		m.Snapshot, m.Simulator = live.look()
 	}
 	switch {
 	case !c.exists:

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"net"
 	"net/http"
 	"time"
@@ -19,26 +18,16 @@ const (
 	answerTimeout = 30 * time.Second
 	// maxQuestion is the size of a question, in bytes.
 	maxQuestion = 1 << 20
+	// maxWaiting questions wait for the one that is being answered.
+	maxWaiting = 8
 )
 
 // errNoRound is returned by questions that come too early, or to a fleet that is
 // not the leader.
 var errNoRound = errors.New("this fleet has made no round yet: it has just started, or another one leads")
 
-// world is what a round saw, for questions. What it found is not kept: it is the
-// size of the members.
-func (v *view) world() *whatif.World {
-	w := &whatif.World{Input: v.input, Plans: v.planned}
-	for i := range w.Plans {
-		members := maps.Clone(w.Plans[i].Members)
-		for name, m := range members {
-			m.Fork = nil
-			members[name] = m
-		}
-		w.Plans[i].Members, w.Plans[i].Demands, w.Plans[i].OnVirtual = members, nil, nil
-	}
-	return w
-}
+// world is what a round saw, for questions.
+func (v *view) world() *whatif.World { return &whatif.World{Input: v.input, Plans: v.planned} }
 
 // World is what the last round saw, as of now. It may be called while rounds are
 // made, and must not be changed. An error says that there was no round.
@@ -78,9 +67,10 @@ func (f *Fleet) WhatIf(ctx context.Context, q whatif.Question) (whatif.Answer, e
 // Questions serves /explain and /whatif. Nothing is written. Only callers on the
 // same machine, or in the same pod, are answered, which port-forwarding is: what
 // runs where is not for everybody who may scrape metrics. One question is
-// answered at a time, so that they do not slow rounds down.
+// answered at a time, and takes no lock that a round takes: it only shares the
+// processors with rounds. A few wait; more are sent away.
 func (f *Fleet) Questions() map[string]http.Handler {
-	one := make(chan struct{}, 1)
+	one, waiting := make(chan struct{}, 1), make(chan struct{}, 1+maxWaiting)
 	serve := func(method string, fn func(ctx context.Context, r *http.Request) (texter, error)) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			host, _, err := net.SplitHostPort(r.RemoteAddr)
@@ -91,6 +81,13 @@ func (f *Fleet) Questions() map[string]http.Handler {
 			if r.Method != method {
 				w.Header().Set("Allow", method)
 				http.Error(w, "use "+method, http.StatusMethodNotAllowed)
+				return
+			}
+			select {
+			case waiting <- struct{}{}:
+				defer func() { <-waiting }()
+			default:
+				http.Error(w, fmt.Sprintf("%d questions wait already", maxWaiting), http.StatusTooManyRequests)
 				return
 			}
 			ctx, cancel := context.WithTimeout(r.Context(), answerTimeout)
@@ -123,11 +120,9 @@ func (f *Fleet) Questions() map[string]http.Handler {
 			return f.Explain(ctx, r.URL.Query().Get("binding"))
 		}),
 		"/whatif": serve(http.MethodPost, func(ctx context.Context, r *http.Request) (texter, error) {
-			d := json.NewDecoder(http.MaxBytesReader(nil, r.Body, maxQuestion))
-			d.DisallowUnknownFields()
-			var q whatif.Question
-			if err := d.Decode(&q); err != nil {
-				return nil, fmt.Errorf("cannot read the question: %w", err)
+			q, err := whatif.Read(http.MaxBytesReader(nil, r.Body, maxQuestion))
+			if err != nil {
+				return nil, err
 			}
 			return f.WhatIf(ctx, q)
 		}),

@@ -1,17 +1,23 @@
 package controller
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"regionpool.io/provider-regionpool/internal/fleet/explain"
 	"regionpool.io/provider-regionpool/internal/fleet/whatif"
+	"regionpool.io/provider-regionpool/internal/simulation"
+	"regionpool.io/provider-regionpool/internal/snapshot"
 )
 
 func TestQuestions(t *testing.T) {
@@ -70,5 +76,62 @@ func TestQuestions(t *testing.T) {
 	}
 	if after := writes.Load(); after != before {
 		t.Errorf("\nReason: Questions write nothing\nQuestions(): %d writes", after-before)
+	}
+}
+
+// TestQuestionsWait: a question that takes long does not hold up rounds, is the
+// only one that is answered, and a bounded number of others wait for it.
+func TestQuestionsWait(t *testing.T) {
+	f, _ := newFleet(t, []client.Object{deployment(), resourceBinding(), capacityPlan(), karmadaCluster("idc-a")}, idcNode())
+	if _, err := f.Round(t.Context(), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	// Its simulator does not answer until the questioner gives up.
+	w := *f.seen.Load()
+	var simulating atomic.Int32
+	for i := range w.Input.Pools[0].Members {
+		w.Input.Pools[0].Members[i].Simulator = simulation.SimulatorFn(func(ctx context.Context, _ *snapshot.Fork, _ *corev1.Pod, _ int) (simulation.Result, error) {
+			simulating.Add(1)
+			<-ctx.Done()
+			return simulation.Result{}, ctx.Err()
+		})
+	}
+	f.seen.Store(&w)
+	ctx, giveUp := context.WithCancel(t.Context())
+	ask := f.Questions()["/whatif"]
+	codes := make(chan int, 2*maxWaiting)
+	question := func() {
+		r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/whatif", strings.NewReader(`{"scale":[{"binding":"default/web","replicas":8}]}`))
+		r.RemoteAddr = "127.0.0.1:1234"
+		w := httptest.NewRecorder()
+		ask.ServeHTTP(w, r)
+		codes <- w.Code
+	}
+	for range 2 * maxWaiting {
+		go question()
+	}
+	for range maxWaiting - 1 {
+		if code := <-codes; code != http.StatusTooManyRequests {
+			t.Errorf("\nReason: No more than %d wait\nPOST /whatif: got %d", maxWaiting, code)
+		}
+	}
+	if err := wait.PollUntilContextTimeout(t.Context(), time.Millisecond, time.Minute, true, func(context.Context) (bool, error) {
+		return simulating.Load() > 0, nil
+	}); err != nil {
+		t.Fatalf("\nReason: The first is answered at once\nPOST /whatif: nothing is simulated: %v", err)
+	}
+	for range 3 {
+		if _, err := f.Round(t.Context(), time.Now()); err != nil {
+			t.Fatalf("\nReason: Rounds are made meanwhile\nRound(...): %v", err)
+		}
+	}
+	if n := simulating.Load(); n != 1 {
+		t.Errorf("\nReason: One question is answered at a time\nPOST /whatif: %d are", n)
+	}
+	giveUp()
+	for range 1 + maxWaiting {
+		if code := <-codes; code != http.StatusServiceUnavailable {
+			t.Errorf("\nReason: Who gives up gets no answer\nPOST /whatif: got %d", code)
+		}
 	}
 }

@@ -3,7 +3,9 @@ package controller
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -25,7 +27,7 @@ import (
 
 // write writes what a round decided: first, and at the same time, the plans
 // that someone waits for and the bindings. It returns when what it held back is
-// to be written.
+// to be written. It does not wait for the bindings, see flights.
 func (f *Fleet) write(ctx context.Context, v *view, made []plannedCapacity, seen time.Time) (time.Time, error) {
 	var next time.Time
 	var mu sync.Mutex
@@ -55,7 +57,7 @@ func (f *Fleet) write(ctx context.Context, v *view, made []plannedCapacity, seen
 			continue
 		}
 		g.Go(func() error {
-			wrote, err := f.writePlan(ctx, p, seen, &mu)
+			wrote, err := f.writePlan(ctx, p, seen)
 			if wrote {
 				mu.Lock()
 				f.statusWritten[p.plan.Name] = f.Clock.Now()
@@ -67,11 +69,7 @@ func (f *Fleet) write(ctx context.Context, v *view, made []plannedCapacity, seen
 	}
 	for i := range v.out.Decisions {
 		d := &v.out.Decisions[i]
-		b := v.bindings[d.Binding]
-		g.Go(func() error {
-			fail(f.writeBinding(ctx, b, models[d.Binding], d, &mu))
-			return nil
-		})
+		fail(f.writeBinding(ctx, v.bindings[d.Binding], models[d.Binding], d))
 	}
 	again, err := f.writeReservations(ctx, v, made)
 	next = earlier(next, again)
@@ -83,36 +81,79 @@ func (f *Fleet) write(ctx context.Context, v *view, made []plannedCapacity, seen
 	return next, nil
 }
 
-// writeBinding writes a decision about a binding: the assignment, then the
-// status that says so.
-func (f *Fleet) writeBinding(ctx context.Context, b binding, model *scheduler.Binding, d *scheduler.Decision, mu *sync.Mutex) error {
+// writeBinding starts to write a decision about a binding: the assignment, then
+// the status that says so.
+func (f *Fleet) writeBinding(ctx context.Context, b binding, model *scheduler.Binding, d *scheduler.Decision) error {
 	d.Changed = d.Changed || model.Gang && !slices.Equal(b.clusters(model, d.Targets), b.spec.Clusters)
-	now, err := f.assign(ctx, b, model, d)
+	assigned, err := b.assigned(model, d)
 	if err != nil {
-		return f.refused(err, "cannot assign replicas of "+d.Binding)
+		return err
 	}
-	if now.Object != b.Object {
-		mu.Lock()
-		f.bindings.put(d.Binding, now.Object)
-		mu.Unlock()
+	expected := f.told(assigned, model, d)
+	if expected.Object == b.Object || !f.flights.start(d.Binding, b.Object, expected.Object) {
+		return nil
 	}
-	told, err := f.tell(ctx, now, model, d)
-	if err != nil {
-		return f.refused(err, "cannot write the status of "+d.Binding)
-	}
-	if told.Object != now.Object {
-		mu.Lock()
-		f.bindings.put(d.Binding, told.Object)
-		mu.Unlock()
-	}
+	go func() {
+		again, first := f.flights.land(d.Binding, f.fly(ctx, b, assigned.Object != b.Object, model, d))
+		if again {
+			f.Kick()
+		}
+		if first {
+			select {
+			case <-f.Clock.After(retryAfter):
+				f.Kick()
+			case <-ctx.Done():
+			}
+		}
+	}()
 	return nil
+}
+
+// fly writes a decision: to the status only, unless there is something to assign.
+func (f *Fleet) fly(ctx context.Context, b binding, assigns bool, model *scheduler.Binding, d *scheduler.Decision) error {
+	now := b
+	if assigns {
+		err := in(ctx, f.flights.assigning, func() (err error) {
+			now, err = f.assign(ctx, b, model, d)
+			return err
+		})
+		if err != nil {
+			return f.refused(err, "cannot assign replicas of "+d.Binding)
+		}
+		f.bindings.put(d.Binding, now.Object)
+		f.flights.advance(d.Binding, now.Object, f.told(now, model, d).Object)
+	}
+	return in(ctx, f.flights.telling, func() error {
+		told, err := f.tell(ctx, now, model, d)
+		if err != nil {
+			return f.refused(err, "cannot write the status of "+d.Binding)
+		}
+		f.bindings.put(d.Binding, told.Object)
+		return nil
+	})
+}
+
+// current returns a binding as the cache has it, if that is newer: Karmada may
+// have written its status. An error says that something else was written, too.
+func (f *Fleet) current(ctx context.Context, b binding) (binding, error) {
+	o := reflect.New(reflect.TypeOf(b.Object).Elem()).Interface().(client.Object)
+	if err := f.Client.Get(ctx, client.ObjectKeyFromObject(b.Object), o); err != nil {
+		return b, err
+	}
+	if !older(b.Object, o) {
+		return b, nil
+	}
+	if o.GetUID() != b.GetUID() || o.GetGeneration() != b.GetGeneration() || !maps.Equal(o.GetAnnotations(), b.GetAnnotations()) || !maps.Equal(o.GetLabels(), b.GetLabels()) {
+		return b, errMoved
+	}
+	return bindingOf(o), nil
 }
 
 // refused turns a conflict into no error: the change that caused it brings the
 // next round.
 func (f *Fleet) refused(err error, what string) error {
 	switch {
-	case apierrors.IsConflict(err):
+	case apierrors.IsConflict(err), errors.Is(err, errMoved):
 		conflicts.Inc()
 		f.Kick()
 		return nil
@@ -122,26 +163,39 @@ func (f *Fleet) refused(err error, what string) error {
 	return fmt.Errorf("%s: %w", what, err)
 }
 
-// assign writes spec.clusters and the placement it was made for in one patch.
-func (f *Fleet) assign(ctx context.Context, b binding, model *scheduler.Binding, d *scheduler.Decision) (binding, error) {
+// assigned returns a binding with what was decided in its spec and annotations:
+// the same one if that is there already.
+func (b binding) assigned(model *scheduler.Binding, d *scheduler.Decision) (binding, error) {
+	placement := b.placement()
+	if !d.Changed && b.GetAnnotations()[karmadautil.PolicyPlacementAnnotation] == placement && d.State.Equal(model.State) {
+		return b, nil
+	}
 	state, err := encode(d.State)
 	if err != nil {
 		return b, err
 	}
-	placement, err := json.Marshal(b.spec.Placement)
-	if err != nil {
-		return b, fmt.Errorf("cannot encode the placement: %w", err)
-	}
-	a := b.GetAnnotations()
-	if !d.Changed && a[karmadautil.PolicyPlacementAnnotation] == string(placement) && d.State.Equal(model.State) {
-		return b, nil
-	}
 	out := b.copy()
-	withAnnotation(out.Object, karmadautil.PolicyPlacementAnnotation, string(placement))
+	withAnnotation(out.Object, karmadautil.PolicyPlacementAnnotation, placement)
 	withAnnotation(out.Object, AnnotationPlacement, state)
 	if d.Changed {
 		out.spec.Clusters = b.clusters(model, d.Targets)
+		// As the API will count it.
+		out.SetGeneration(b.GetGeneration() + 1)
 	}
+	return out, nil
+}
+
+// assign writes spec.clusters and the placement it was made for in one patch.
+func (f *Fleet) assign(ctx context.Context, b binding, model *scheduler.Binding, d *scheduler.Decision) (binding, error) {
+	b, err := f.current(ctx, b)
+	if err != nil {
+		return b, err
+	}
+	out, err := b.assigned(model, d)
+	if err != nil {
+		return b, err
+	}
+	out.SetGeneration(b.GetGeneration())
 	patch := client.MergeFromWithOptions(b.Object, client.MergeFromWithOptimisticLock{})
 	if err := f.Client.Patch(ctx, out.Object, patch, client.FieldOwner(FieldOwner)); err != nil {
 		return b, err
@@ -170,26 +224,43 @@ func (f *Fleet) count(b binding, model *scheduler.Binding, d *scheduler.Decision
 	}
 }
 
-// tell writes the status by which Karmada's controllers know that the binding
-// was scheduled, and by which a person knows why so.
-func (f *Fleet) tell(ctx context.Context, b binding, model *scheduler.Binding, d *scheduler.Decision) (binding, error) {
+// told returns a binding with the status that says what was decided: the same one
+// if it does already.
+func (f *Fleet) told(b binding, model *scheduler.Binding, d *scheduler.Decision) binding {
 	c := condition(model, d)
+	timed := d.Changed || model.Rebalance || b.status.LastScheduledTime == nil
+	have := meta.FindStatusCondition(b.status.Conditions, c.Type)
+	if !timed && have != nil && have.Status == c.Status && have.Reason == c.Reason && have.Message == c.Message && b.status.SchedulerObservedGeneration == b.GetGeneration() {
+		return b
+	}
 	out := b.copy()
 	meta.SetStatusCondition(&out.status.Conditions, c)
 	out.status.SchedulerObservedGeneration = b.GetGeneration()
-	if d.Changed || model.Rebalance || out.status.LastScheduledTime == nil {
+	if timed {
 		// Truncated as it is stored, so that it compares equal later.
 		now := metav1.NewTime(f.Clock.Now()).Rfc3339Copy()
 		out.status.LastScheduledTime = &now
 	}
-	if reflect.DeepEqual(b.status, out.status) {
+	return out
+}
+
+// tell writes the status by which Karmada's controllers know that the binding
+// was scheduled, and by which a person knows why so.
+func (f *Fleet) tell(ctx context.Context, b binding, model *scheduler.Binding, d *scheduler.Decision) (binding, error) {
+	b, err := f.current(ctx, b)
+	if err != nil {
+		return b, err
+	}
+	was := before(b.status.Conditions)
+	out := f.told(b, model, d)
+	if out.Object == b.Object {
 		return b, nil
 	}
 	patch := client.MergeFromWithOptions(b.Object, client.MergeFromWithOptimisticLock{})
 	if err := f.Client.Status().Patch(ctx, out.Object, patch, client.FieldOwner(FieldOwner)); err != nil {
 		return b, err
 	}
-	f.announce(b, d, c, before(b.status.Conditions))
+	f.announce(out, d, was)
 	return out, nil
 }
 
@@ -218,25 +289,17 @@ func condition(model *scheduler.Binding, d *scheduler.Decision) metav1.Condition
 	return c
 }
 
-// announce writes events on the binding and on its workload.
-func (f *Fleet) announce(b binding, d *scheduler.Decision, c metav1.Condition, was string) {
-	if f.Events == nil {
+// announce writes an event on the workload, where its author looks. The binding
+// says the same in its condition.
+func (f *Fleet) announce(b binding, d *scheduler.Decision, was string) {
+	c := meta.FindStatusCondition(b.status.Conditions, workv1alpha2.Scheduled)
+	if f.Events == nil || scheduler.Gist(c.Message) == scheduler.Gist(was) && len(d.Notes) == 0 {
 		return
 	}
-	note := d.Message
-	if len(d.Notes) > 0 {
-		note += "; " + strings.Join(d.Notes, "; ")
-	}
+	note := strings.Join(append([]string{d.Message}, d.Notes...), "; ")
 	if len(note) > 1000 {
 		// The API takes 1024 bytes.
 		note = strings.ToValidUTF8(note[:1000], "")
-	}
-	ref := &corev1.ObjectReference{
-		APIVersion: b.spec.Resource.APIVersion, Kind: b.spec.Resource.Kind,
-		Namespace: b.spec.Resource.Namespace, Name: b.spec.Resource.Name, UID: b.spec.Resource.UID,
-	}
-	if scheduler.Gist(c.Message) == scheduler.Gist(was) && len(d.Notes) == 0 {
-		return
 	}
 	kind, reason := corev1.EventTypeNormal, "Placed"
 	switch {
@@ -249,19 +312,17 @@ func (f *Fleet) announce(b binding, d *scheduler.Decision, c metav1.Condition, w
 	case d.Returning:
 		reason = "ReturningHome"
 	}
-	f.Events.Eventf(b.Object, ref, kind, reason, "Place", "%s", note)
+	ref := &corev1.ObjectReference{
+		APIVersion: b.spec.Resource.APIVersion, Kind: b.spec.Resource.Kind,
+		Namespace: b.spec.Resource.Namespace, Name: b.spec.Resource.Name, UID: b.spec.Resource.UID,
+	}
 	f.Events.Eventf(ref, b.Object, kind, reason, "Place", "%s", note)
 }
 
 // writePlan writes the status of a plan, and what later plans must know.
-func (f *Fleet) writePlan(ctx context.Context, p plannedCapacity, seen time.Time, mu *sync.Mutex) (bool, error) {
+func (f *Fleet) writePlan(ctx context.Context, p plannedCapacity, seen time.Time) (bool, error) {
 	wrote := false
 	cur := p.plan
-	keep := func(out client.Object) {
-		mu.Lock()
-		defer mu.Unlock()
-		f.plans.put(p.plan.Name, out)
-	}
 	if !equality.Semantic.DeepEqual(cur.Status, p.out.Status) {
 		out := cur.DeepCopy()
 		out.Status = p.out.Status
@@ -283,7 +344,7 @@ func (f *Fleet) writePlan(ctx context.Context, p plannedCapacity, seen time.Time
 			f.Events.Eventf(out, nil, corev1.EventTypeNormal, "Planned", "Plan", "%s", clip(out.Status.LastDecision.Summary))
 		}
 		cur = out
-		keep(out)
+		f.plans.put(p.plan.Name, out)
 	}
 	if p.out.Memory.Equal(memoryOf(p.plan)) {
 		return wrote, nil
@@ -301,7 +362,7 @@ func (f *Fleet) writePlan(ctx context.Context, p plannedCapacity, seen time.Time
 	if err := f.Client.Patch(ctx, out, client.MergeFrom(cur), client.FieldOwner(FieldOwner)); err != nil {
 		return wrote, f.refused(err, "cannot write the memory of capacity plan "+cur.Name)
 	}
-	keep(out)
+	f.plans.put(p.plan.Name, out)
 	return true, nil
 }
 

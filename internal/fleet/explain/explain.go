@@ -259,6 +259,9 @@ func (q *question) why(e *Explanation) string {
 	if e.Unplaced > 0 {
 		s += fmt.Sprintf("; %d have no place", e.Unplaced)
 	}
+	if was := q.decision.State.Why; was != "" {
+		s += "; when those in the cloud were placed no more fit: " + was
+	}
 	return s
 }
 
@@ -294,7 +297,7 @@ func (q *question) goHome(e *Explanation) (string, error) {
 	case e.Unplaced > 0:
 		return fmt.Sprintf("the %d replicas without a place come first", e.Unplaced), nil
 	}
-	need := fmt.Sprintf("%d replicas return when the self-built members have had room for them (%s each), and %d %% of their CPU and memory free besides, for %s", e.Cloud, each(b.Template), q.pool.HeadroomPercent, window)
+	need := fmt.Sprintf("%d replicas return when the self-built members have had room for them (%s each), and %d %% of their CPU and memory free besides, for %s", e.Cloud, b.Template.Each(), q.pool.HeadroomPercent, window)
 	if s.NotBefore != nil && s.NotBefore.After(now) {
 		return fmt.Sprintf("%s; not before %s, because an earlier return was undone", need, s.NotBefore.UTC().Format(time.RFC3339)), nil
 	}
@@ -324,20 +327,6 @@ func (q *question) goHome(e *Explanation) (string, error) {
 		return fmt.Sprintf("%s; %d would fit now, but not with %d %% left free", need, fits, q.pool.HeadroomPercent), nil
 	}
 	return fmt.Sprintf("%s; %d would fit now, but other workloads return first", need, fits), nil
-}
-
-// each is what a replica asks for.
-func each(t *scheduler.Template) string {
-	if t == nil {
-		return "unknown"
-	}
-	req := t.Requests()
-	var parts []string
-	for _, name := range slices.Sorted(maps.Keys(req)) {
-		q := req[name]
-		parts = append(parts, fmt.Sprintf("%s %s", &q, name))
-	}
-	return strings.Join(parts, ", ")
 }
 
 // Text is the explanation for a person.

@@ -23,6 +23,16 @@ func (w *tester) gang(n, workers int32) *scheduler.Demand {
 	return d
 }
 
+// together adds demand for n slices of a server and a worker of 4 CPU, which start
+// together.
+func (w *tester) together(n int32) {
+	worker := w.demand(1, cpu("4")).Template
+	w.in.Demands = w.in.Demands[:len(w.in.Demands)-1]
+	d := w.demand(n, cpu("4"))
+	d.Template = scheduler.GroupOf(scheduler.Component{Name: "server", Count: 1, Template: d.Template}, scheduler.Component{Name: "worker", Count: 1, Template: worker})
+	d.Grounded, d.Together = true, true
+}
+
 func TestGang(t *testing.T) {
 	cases := map[string]struct {
 		reason string
@@ -93,6 +103,53 @@ func TestGang(t *testing.T) {
 			},
 			want:  map[string]int32{"ack-8": 3},
 			short: true,
+		},
+		"SlicesOverTwoMembers": {
+			reason: "The slices of a gang that its author divides may be in several members.",
+			build: func(w *tester) {
+				w.elastic("ack", "0", scheduler.Serving)
+				w.elastic("tke", "0", scheduler.Serving)
+				w.offering("ack-8", "ack", "8", "1", 2)
+				w.offering("tke-8", "tke", "8", "2", 2)
+				w.together(3)
+			},
+			want: map[string]int32{"ack-8": 2, "tke-8": 1},
+		},
+		"SlicesOrNothing": {
+			reason: "For one of four slices no node may be ordered: none is ordered for the others, and who comes next gets them.",
+			build: func(w *tester) {
+				w.elastic("ack", "0", scheduler.Serving)
+				w.elastic("tke", "0", scheduler.Serving)
+				w.offering("ack-8", "ack", "8", "1", 2)
+				w.offering("tke-8", "tke", "8", "2", 1)
+				w.together(4)
+				w.demand(1, cpu("8"))
+			},
+			want:  map[string]int32{"ack-8": 1, "tke-8": 0},
+			short: true,
+		},
+		"JobOrNothing": {
+			reason: "So it is with single pods that start together.",
+			build: func(w *tester) {
+				w.elastic("ack", "0", scheduler.Serving)
+				w.offering("ack-8", "ack", "8", "1", 2)
+				d := w.demand(3, cpu("8"))
+				d.Together = true
+				w.demand(1, cpu("4"))
+			},
+			want:  map[string]int32{"ack-8": 1},
+			short: true,
+		},
+		"JobBesideOthers": {
+			reason: "A Job that gets all it asks for shares nodes with others.",
+			build: func(w *tester) {
+				w.elastic("ack", "0", scheduler.Serving)
+				w.offering("ack-8", "ack", "8", "1", 2)
+				d := w.demand(3, cpu("4"))
+				d.Together = true
+				w.demand(1, cpu("4"))
+			},
+			want: map[string]int32{"ack-8": 2},
 		},
 		"LeavesRoomToOthers": {
 			reason: "A gang for which nothing may be ordered takes no node from what comes after it.",

@@ -52,6 +52,11 @@ func (p *plan) readMarket(o *offering) {
 		}
 	}
 	if o.Virtual != nil {
+		if cpu, memory := o.market.CPUHour, o.market.MemoryGiBHour; cpu != nil && memory != nil {
+			v := *o.Virtual
+			v.CPUHour, v.MemoryGiBHour = *cpu, *memory
+			o.Virtual = &v
+		}
 		return
 	}
 	for _, n := range []*int32{o.market.Nodes, o.market.Desired} {

@@ -88,13 +88,16 @@ func (p *plan) preferred(n *need) []*member {
 func (p *plan) pack(needs []*need) error {
 	for i := 0; i < len(needs); {
 		j := i + 1
-		for needs[i].plain && j < len(needs) && needs[j].plain && slices.Equal(needs[i].Prefer, needs[j].Prefer) {
+		for needs[i].plain && !needs[i].whole && j < len(needs) && needs[j].plain && !needs[j].whole && slices.Equal(needs[i].Prefer, needs[j].Prefer) {
 			j++
 		}
 		var err error
-		if needs[i].plain {
+		switch {
+		case needs[i].whole:
+			err = p.packWhole(needs[i])
+		case needs[i].plain:
 			err = p.packTogether(needs[i:j])
-		} else {
+		default:
 			err = p.packAlone(needs[i])
 		}
 		if err != nil {
@@ -127,6 +130,29 @@ func (p *plan) packTogether(needs []*need) error {
 			return err
 		}
 	}
+	return nil
+}
+
+// packWhole packs a need whose replicas start together: nothing is ordered, or
+// kept, for a part of them.
+func (p *plan) packWhole(n *need) error {
+	before := p.save([]*need{n})
+	var err error
+	if n.plain {
+		err = p.packTogether([]*need{n})
+	} else {
+		err = p.packAlone(n)
+	}
+	if err != nil {
+		return err
+	}
+	if n.left == 0 {
+		before.forget()
+		return nil
+	}
+	limits, refused := p.limits, p.refused
+	before.restore(p)
+	p.limits, p.refused = limits, refused
 	return nil
 }
 

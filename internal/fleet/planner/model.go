@@ -107,6 +107,10 @@ type Memory struct {
 	Strikes map[string]Strike `json:"strikes,omitempty"`
 	// Spending is what reservations have cost, by reservation.
 	Spending map[string]Spending `json:"spending,omitempty"`
+	// Building says since when elastic members are being made.
+	Building map[string]time.Time `json:"building,omitempty"`
+	// Built has the cluster that was made last, by Place.
+	Built map[string]Built `json:"built,omitempty"`
 }
 
 // An Order is nodes that are on their way.
@@ -125,8 +129,9 @@ func (m Memory) clone() Memory {
 	out := Memory{
 		Idle: maps.Clone(m.Idle), Orders: maps.Clone(m.Orders), Surplus: maps.Clone(m.Surplus), Avoid: maps.Clone(m.Avoid), Unused: maps.Clone(m.Unused), Lessons: maps.Clone(m.Lessons),
 		Withdrawn: maps.Clone(m.Withdrawn), Clusters: maps.Clone(m.Clusters), Strikes: maps.Clone(m.Strikes), Spending: maps.Clone(m.Spending),
+		Building: maps.Clone(m.Building), Built: maps.Clone(m.Built),
 	}
-	for _, p := range []*map[string]time.Time{&out.Idle, &out.Surplus, &out.Avoid, &out.Unused, &out.Clusters} {
+	for _, p := range []*map[string]time.Time{&out.Idle, &out.Surplus, &out.Avoid, &out.Unused, &out.Clusters, &out.Building} {
 		if *p == nil {
 			*p = map[string]time.Time{}
 		}
@@ -143,6 +148,9 @@ func (m Memory) clone() Memory {
 	if out.Strikes == nil {
 		out.Strikes = map[string]Strike{}
 	}
+	if out.Built == nil {
+		out.Built = map[string]Built{}
+	}
 	if out.Spending == nil {
 		out.Spending = map[string]Spending{}
 	}
@@ -155,6 +163,7 @@ func (m Memory) Equal(o Memory) bool {
 	return maps.EqualFunc(m.Idle, o.Idle, eq) && maps.EqualFunc(m.Surplus, o.Surplus, eq) &&
 		maps.EqualFunc(m.Avoid, o.Avoid, eq) && maps.EqualFunc(m.Unused, o.Unused, eq) &&
 		maps.EqualFunc(m.Lessons, o.Lessons, Lesson.equal) && maps.EqualFunc(m.Clusters, o.Clusters, eq) &&
+		maps.EqualFunc(m.Building, o.Building, eq) && maps.EqualFunc(m.Built, o.Built, func(a, b Built) bool { return a.Member == b.Member && a.Seconds == b.Seconds && a.At.Equal(b.At) }) &&
 		maps.EqualFunc(m.Withdrawn, o.Withdrawn, func(a, b Withdrawal) bool { return a.Nodes == b.Nodes && a.Until.Equal(b.Until) }) &&
 		maps.EqualFunc(m.Strikes, o.Strikes, Strike.equal) && maps.EqualFunc(m.Spending, o.Spending, Spending.equal) &&
 		maps.EqualFunc(m.Orders, o.Orders, func(a, b Order) bool {

@@ -24,8 +24,10 @@ type need struct {
 	left int32
 	// soft replicas run on virtual nodes of the member only, or will in a
 	// moment: nodes are ordered for them if they cost less than outside each.
-	soft    bool
-	only    *member
+	soft bool
+	only *member
+	// whole needs get nodes for all of their replicas or none.
+	whole   bool
 	outside int64
 
 	// pods are a replica as each member that may run it would store it, why says

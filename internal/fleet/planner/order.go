@@ -8,11 +8,34 @@ import (
 	"regionpool.io/provider-regionpool/internal/snapshot"
 )
 
-// packAll finds nodes for all needs. Those that look at other pods come first,
+// packAll finds nodes for all needs. If a part of replicas that start together
+// has none, it is done again without ordering any for the others.
+func (p *plan) packAll(needs []*need) error {
+	if !slices.ContainsFunc(needs, func(n *need) bool { return n.Together }) {
+		return p.packBest(needs)
+	}
+	before := p.save(needs)
+	if err := p.packBest(needs); err != nil {
+		return err
+	}
+	short := false
+	for _, n := range needs {
+		n.whole = n.Together && n.left > 0
+		short = short || n.whole
+	}
+	if !short {
+		before.forget()
+		return nil
+	}
+	before.restore(p)
+	return p.packBest(needs)
+}
+
+// packBest finds nodes for all needs. Those that look at other pods come first,
 // though they may be less important: what they leave of their nodes is then used
 // by all others, which are packed together. If not everything has a place that
 // way, it is done again strictly by importance.
-func (p *plan) packAll(needs []*need) error {
+func (p *plan) packBest(needs []*need) error {
 	order := slices.Clone(needs)
 	slices.SortStableFunc(order, func(a, b *need) int {
 		switch {

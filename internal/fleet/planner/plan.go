@@ -34,6 +34,7 @@ func Make(ctx context.Context, in Input) (Output, error) {
 	p.release()
 	p.want()
 	p.rememberEndings()
+	p.rememberBuilding()
 	return p.output(), nil
 }
 

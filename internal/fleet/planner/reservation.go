@@ -17,15 +17,16 @@ import (
 // A Reservation is a CapacityReservation, and what the round found of it.
 type Reservation struct {
 	*fleetv1alpha1.CapacityReservation
-	// Targets that were found, as namespace/name.
-	Targets []string
+	// Targets that were found, as namespace/name, and their Bindings, by ID.
+	Targets, Bindings []string
 	// Template of a replica of the first target; nil if there is none.
 	Template *scheduler.Template
 	// Wanted replicas are to be held in all, those that the targets use
 	// included: see HoldReplicas.
 	Wanted int32
-	// Held replicas of Wanted have capacity that is there, used or not.
-	Held int32
+	// Held replicas of Wanted have capacity that is there; the targets use Used
+	// of them.
+	Held, Used int32
 	// Running replicas of the targets are on rented capacity.
 	Running int32
 	// Free replicas of the targets fit into what is held and not used.

@@ -369,3 +369,29 @@ func TestPodPrice(t *testing.T) {
 		t.Errorf("Want 0.55 for 5.5 CPU, 0.08 for 8 GiB and 5 for the device, got %s", got)
 	}
 }
+
+func TestMarketOfPods(t *testing.T) {
+	declared := &fleetv1alpha1.VirtualCapacity{CPUHour: resource.MustParse("0.1"), MemoryGiBHour: resource.MustParse("0.01")}
+	cases := map[string]struct {
+		reason string
+		market fleetv1alpha1.OfferingMarket
+		want   string
+	}{
+		"Declared": {reason: "Without the cloud's word the declared prices count.", want: "0.24"},
+		"Told":     {reason: "What the cloud asks now counts.", market: fleetv1alpha1.OfferingMarket{CPUHour: ptr.To(resource.MustParse("0.2")), MemoryGiBHour: ptr.To(resource.MustParse("0.02"))}, want: "0.48"},
+		"Half":     {reason: "Half a word is none.", market: fleetv1alpha1.OfferingMarket{CPUHour: ptr.To(resource.MustParse("0.2"))}, want: "0.24"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			tc.market.Name = "virtual"
+			p := &plan{in: Input{Plan: &fleetv1alpha1.CapacityPlan{}}}
+			p.in.Plan.Spec.Market.Offerings = []fleetv1alpha1.OfferingMarket{tc.market}
+			o := &offering{Offering: fleetv1alpha1.Offering{Name: "virtual", Virtual: declared}}
+			p.readMarket(o)
+			got := money(o.podPrice(corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("2"), corev1.ResourceMemory: resource.MustParse("4Gi")}))
+			if got != tc.want || declared.CPUHour.String() != "100m" {
+				t.Errorf("\nReason: %s\nreadMarket(...): want %s, got %s; the plan has %s", tc.reason, tc.want, got, &declared.CPUHour)
+			}
+		})
+	}
+}

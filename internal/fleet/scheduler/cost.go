@@ -1,7 +1,6 @@
 package scheduler
 
 import (
-	"fmt"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -50,19 +49,6 @@ func claims(s *corev1.PodSpec) bool {
 	return len(s.ResourceClaims) > 0 || slices.ContainsFunc(s.Volumes, func(v corev1.Volume) bool { return v.PersistentVolumeClaim != nil || v.Ephemeral != nil })
 }
 
-// Validate returns an error that names a weight that is negative.
-func (w Weights) Validate() error {
-	for _, x := range []struct {
-		name  string
-		value int64
-	}{{"unplaced", w.Unplaced}, {"moving", w.Moving}, {"cloud", w.Cloud}, {"spread", w.Spread}, {"hole", w.Hole}} {
-		if x.value < 0 {
-			return fmt.Errorf("weight of %s is negative: %d", x.name, x.value)
-		}
-	}
-	return nil
-}
-
 // A cost has the replicas without a place of each priority but the lowest, the
 // highest first, and the weighted sum of everything else.
 type cost []int64
@@ -84,7 +70,7 @@ func (c cost) sub(o cost) {
 // cost of giving the members of an entry these counts, but for the holes that
 // are broken.
 func (j *joint) cost(e *entry, counts []int32) cost {
-	c, wt := make(cost, j.classes), &j.r.in.Settings.Weights
+	c, wt := make(cost, j.classes), e.pool.weights
 	left, most := e.missing, e.elsewhere
 	sum := int64(0)
 	for i, n := range counts {
@@ -119,11 +105,14 @@ func (j *joint) total(counts [][]int32) cost {
 // addHoles adds the holes that are broken where at stands.
 func (j *joint) addHoles(c cost, at []*spot) error {
 	for k, l := range j.lanes {
+		if len(l.gifted) == 0 {
+			continue
+		}
 		n, _, err := j.holes(l, at[k])
 		if err != nil {
 			return err
 		}
-		c[len(c)-1] += n * j.r.in.Settings.Weights.Hole
+		c[len(c)-1] += n * l.hole
 	}
 	return nil
 }
@@ -159,6 +148,6 @@ func (j *joint) ideal(e *entry) cost {
 		most = max(most, n)
 	}
 	even := max(most, (sum+int32(len(counts))-1)/int32(len(counts)))
-	c[len(c)-1] -= j.r.in.Settings.Weights.Spread * int64(max(most, e.have[0]+e.missing)-even)
+	c[len(c)-1] -= e.pool.weights.Spread * int64(max(most, e.have[0]+e.missing)-even)
 	return c
 }

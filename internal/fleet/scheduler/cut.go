@@ -23,16 +23,19 @@ func (r *round) ready(w *work, name string) int32 {
 }
 
 // A part of the replicas that are assigned to a member: those on its virtual
-// nodes, or the others.
+// nodes, those on nodes that leave, or the others.
 type part struct {
-	name    string
-	virtual bool
-	n       int32
-	ready   int32
+	name             string
+	virtual, leaving bool
+	n                int32
+	ready            int32
+	// held parts lose nothing now: pods beside them would be deleted first.
+	held bool
 }
 
 // parts of what is assigned, by member name. Only of workloads that delete the
-// pods on virtual nodes first these are a part of their own.
+// pods on virtual nodes and on nodes that leave first these are parts of their
+// own.
 func (r *round) parts(w *work) []part {
 	var out []part
 	for _, name := range sorted(w.target) {
@@ -45,16 +48,23 @@ func (r *round) parts(w *work) []part {
 				p.ready = min(p.ready-v.ready, p.n)
 			}
 		}
+		if l := r.leaving(w, name); l.total > 0 {
+			l.total = min(l.total, p.n)
+			l.ready = min(l.ready, l.total, p.ready)
+			p.n -= l.total
+			p.ready = min(p.ready-l.ready, p.n)
+			out = append(out, part{name: name, leaving: true, n: l.total, ready: l.ready, held: p.ready < p.n})
+		}
 		out = append(out, p)
 	}
 	return out
 }
 
-// cut takes away replicas beyond those wanted: from draining members first,
-// then from virtual nodes, then from the dearest tier down. Replicas that are
-// not Ready go freely, Ready ones only while at least as many as are wanted stay
-// Ready elsewhere. What cannot go yet stays until it can; if its substitutes do
-// not become Ready in time, they go instead.
+// cut takes away replicas beyond those wanted: from draining members and nodes
+// that leave first, then from virtual nodes, then from the dearest tier down.
+// Replicas that are not Ready go freely, Ready ones only while at least as many
+// as are wanted stay Ready elsewhere. What cannot go yet stays until it can; if
+// its substitutes do not become Ready in time, they go instead.
 func (r *round) cut(w *work) {
 	excess := total(w.target) - r.replacedIn(w) - w.Replicas
 	if excess <= 0 {
@@ -70,6 +80,10 @@ func (r *round) cut(w *work) {
 	draining := false
 	for _, v := range r.victims(w, excess, parts) {
 		p := parts[v.part]
+		if p.held {
+			draining = true
+			continue
+		}
 		free := p.n - p.ready
 		if w.Workload.Kind == "StatefulSet" {
 			// Its last pods go, Ready or not; only those that do not exist are
@@ -87,7 +101,7 @@ func (r *round) cut(w *work) {
 			w.gone[p.name] += unready + hurts
 		}
 		excess -= unready + hurts
-		if r.stateOf(p.name) == Draining && v.n > unready+hurts {
+		if (p.leaving || r.stateOf(p.name) == Draining) && v.n > unready+hurts {
 			draining = true
 		}
 	}
@@ -105,8 +119,8 @@ func (r *round) cut(w *work) {
 		return
 	}
 	if draining {
-		// A member that leaves does not become a place to stay because the
-		// others are slow.
+		// A member or node that leaves does not become a place to stay because
+		// the others are slow.
 		w.blocked = fmt.Sprintf("%d substitutes are not Ready", excess)
 		return
 	}
@@ -172,7 +186,7 @@ func (r *round) victims(w *work, excess int32, parts []part) []victim {
 		}
 		rk := rank{part: i, tier: m.Tier, price: m.Price}
 		switch {
-		case m.State == Draining:
+		case m.State == Draining, p.leaving:
 			rk.class = 2
 		case p.virtual:
 			rk.class = 1

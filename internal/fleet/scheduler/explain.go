@@ -4,8 +4,11 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+
+	"regionpool.io/provider-regionpool/internal/simulation"
 )
 
 // explain says in one line what became of a binding.
@@ -17,17 +20,23 @@ func explain(w *Binding, d *Decision) string {
 		return w.Problem
 	}
 	sum, virtual := int32(0), int32(0)
-	parts := make([]string, 0, len(d.Targets))
-	for _, t := range d.Targets {
+	// This much is said of every binding in every round: fmt would take longer than
+	// all the rest.
+	var parts []byte
+	for i, t := range d.Targets {
 		sum += t.Replicas
 		virtual += d.Virtual[t.Member]
-		parts = append(parts, fmt.Sprintf("%s %d", t.Member, t.Replicas))
+		parts = append(parts, [...]string{": ", ", "}[min(i, 1)]...)
+		parts = append(append(parts, t.Member...), ' ')
+		parts = strconv.AppendInt(parts, int64(t.Replicas), 10)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d of %d placed", min(sum-d.Replaced, w.Replicas), w.Replicas)
-	if len(parts) > 0 {
-		fmt.Fprintf(&b, ": %s", strings.Join(parts, ", "))
-	}
+	b.Grow(len(parts) + 32)
+	b.WriteString(strconv.Itoa(int(min(sum-d.Replaced, w.Replicas))))
+	b.WriteString(" of ")
+	b.WriteString(strconv.Itoa(int(w.Replicas)))
+	b.WriteString(" placed")
+	b.Write(parts)
 	if virtual > 0 {
 		fmt.Fprintf(&b, " (%d on virtual nodes)", virtual)
 	}
@@ -39,6 +48,9 @@ func explain(w *Binding, d *Decision) string {
 	}
 	if d.Waiting > 0 {
 		fmt.Fprintf(&b, "; %d wait for pods that are leaving", d.Waiting)
+	}
+	if d.Settling > 0 {
+		fmt.Fprintf(&b, "; %d wait for pods on their way to the self-built members", d.Settling)
 	}
 	if d.Unmet > 0 {
 		fmt.Fprintf(&b, "; %d wait for capacity", d.Unmet)
@@ -52,16 +64,78 @@ func explain(w *Binding, d *Decision) string {
 	if d.Blocked != "" {
 		fmt.Fprintf(&b, "; drain is blocked: %s", d.Blocked)
 	}
-	if w.Movable && d.Cloud > 0 && d.Moving == 0 && d.Pending == 0 {
-		b.WriteString(homeMark)
-		if d.State.RoomSince == nil {
-			fmt.Fprintf(&b, "%d, which wait for room at home", d.Cloud)
-		} else {
-			fmt.Fprintf(&b, "%d, for which there has been room at home since %s", d.Cloud, d.State.RoomSince.UTC().Format(time.RFC3339))
+	if d.State.Why != "" && d.Unmet == 0 {
+		fmt.Fprintf(&b, "; no more fit: %s", d.State.Why)
+	}
+	if d.Cloud > 0 && d.Moving == 0 && d.Pending == 0 {
+		fmt.Fprintf(&b, "%s%d, which ", homeMark, d.Cloud)
+		switch {
+		case !w.Movable:
+			b.WriteString("are not moved")
+		case d.State.RoomSince == nil:
+			b.WriteString(d.Return)
+		default:
+			fmt.Fprintf(&b, "%s; there has been room since %s", d.Return, d.State.RoomSince.UTC().Format(time.RFC3339))
 		}
 	}
 	return b.String()
 }
+
+// returns says what has to be so for replicas of a template to move home.
+func (p *pool) returns(t *Template) string {
+	return fmt.Sprintf("return when the self-built members have had room for them (%s each), and %d %% of their CPU and memory free besides, for %s", t.Each(), p.HeadroomPercent, p.StabilizationWindow)
+}
+
+// Each is what a replica asks for, for a person.
+func (t *Template) Each() string {
+	if t == nil {
+		return "unknown"
+	}
+	req := t.Requests()
+	parts := make([]string, 0, len(req))
+	for _, name := range slices.Sorted(maps.Keys(req)) {
+		q := req[name]
+		parts = append(parts, fmt.Sprintf("%s %s", &q, name))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// refusal is why a member takes no more replicas: its kube-scheduler's message,
+// with the number of nodes that each plugin refused.
+func refusal(res *simulation.Result) string {
+	if len(res.Plugins) == 0 {
+		return res.Message
+	}
+	parts := make([]string, 0, len(res.Plugins))
+	for _, name := range slices.Sorted(maps.Keys(res.Plugins)) {
+		parts = append(parts, fmt.Sprintf("%s %d", name, res.Plugins[name]))
+	}
+	return fmt.Sprintf("%s [%s]", strings.TrimSuffix(res.Message, "."), strings.Join(parts, ", "))
+}
+
+// limits says what kept a binding from members that took less than was asked, and
+// how many these took. It is bounded.
+func limits(b *Binding, d *Decision) string {
+	named := make(map[string]string, len(d.Refusals))
+	for name, why := range d.Refusals {
+		i, ok := slices.BinarySearchFunc(d.Targets, name, func(t Target, name string) int { return strings.Compare(t.Member, name) })
+		if ok {
+			// The room on its real nodes is what was limited.
+			if took := d.Targets[i].Replicas - b.Assigned[name] - d.Virtual[name]; took > 0 {
+				name = fmt.Sprintf("%s after %d", name, took)
+			}
+		}
+		named[name] = why
+	}
+	out := reasons(named)
+	if len(out) > mostWhy {
+		out = strings.ToValidUTF8(out[:mostWhy], "") + " ..."
+	}
+	return out
+}
+
+// mostWhy bounds what is kept of the reasons of a split, in bytes.
+const mostWhy = 600
 
 // homeMark begins what a message says about the way home.
 const homeMark = "; in the cloud: "

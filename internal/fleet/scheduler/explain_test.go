@@ -44,9 +44,9 @@ func TestExplainTheWayHome(t *testing.T) {
 		d      Decision
 		want   string
 	}{
-		"NoRoom": {"It waits for room", false, Decision{Targets: placed, Cloud: 1}, gist + "; in the cloud: 1, which wait for room at home"},
-		"Room":   {"A time that does not tick", false, Decision{Targets: placed, Cloud: 1, State: State{RoomSince: &since}}, gist + "; in the cloud: 1, for which there has been room at home since 2026-03-01T12:00:00Z"},
-		"Fixed":  {"What cannot move does not return", true, Decision{Targets: placed, Cloud: 1}, gist},
+		"NoRoom": {"It waits for room", false, Decision{Targets: placed, Cloud: 1, Return: "return when"}, gist + "; in the cloud: 1, which return when"},
+		"Room":   {"A time that does not tick", false, Decision{Targets: placed, Cloud: 1, Return: "return when", State: State{RoomSince: &since}}, gist + "; in the cloud: 1, which return when; there has been room since 2026-03-01T12:00:00Z"},
+		"Fixed":  {"What cannot move does not return", true, Decision{Targets: placed, Cloud: 1}, gist + "; in the cloud: 1, which are not moved"},
 		"Home":   {"Nothing is in the cloud", false, Decision{Targets: placed}, gist},
 	}
 	for name, tc := range cases {

@@ -61,34 +61,35 @@ func (r *round) fillTier(w *work, n int32, candidates []*member, into map[string
 	}
 	// Room beyond what is asked for is not looked at: it costs time, and all
 	// members that have it are equally good.
-	rooms := make([]int32, len(candidates))
-	for i, m := range candidates {
-		mark := m.fork.Mark()
-		room, err := r.simulate(w, m, n)
-		m.fork.Revert(mark)
-		m.fork.Commit(mark)
-		if err != nil {
-			return 0, err
-		}
-		rooms[i] = room
+	rooms, have := make([]int32, len(candidates)), make([]int32, len(candidates))
+	err := each(len(candidates), w.Template.Grouped(), func(i int) error {
+		room, err := r.room(w, candidates[i], n)
+		rooms[i] = int32(room.Placed)
+		return err
+	})
+	if err != nil {
+		return 0, err
 	}
-	have := make([]int32, len(candidates))
 	for i, m := range candidates {
 		have[i] = into[m.Name]
 	}
 	gives := divide(n, rooms, have)
+	err = each(len(candidates), w.Template.Grouped(), func(i int) (err error) {
+		if gives[i] > 0 {
+			rooms[i], err = r.simulate(w, candidates[i], gives[i])
+		} else {
+			rooms[i] = 0
+		}
+		return err
+	})
 	placed := int32(0)
 	for i, m := range candidates {
-		if gives[i] == 0 {
-			continue
+		if rooms[i] > 0 {
+			into[m.Name] += rooms[i]
+			placed += rooms[i]
 		}
-		got, err := r.put(w, m, gives[i], into)
-		if err != nil {
-			return placed, err
-		}
-		placed += got
 	}
-	return placed, nil
+	return placed, err
 }
 
 // divide up to n replicas: each goes where most room is left, and among equals
@@ -134,11 +135,11 @@ func (r *round) put(w *work, m *member, n int32, into map[string]int32) (int32, 
 // that are leaving are gone: those that terminate, and those of replicas that
 // were cut a moment ago. Nothing is ordered for them.
 func (r *round) await() error {
-	if !slices.ContainsFunc(r.work, func(w *work) bool { return w.unmet > 0 }) {
+	if !slices.ContainsFunc(r.active, func(w *work) bool { return w.unmet > 0 }) {
 		return nil
 	}
 	surplus := map[string]map[snapshot.WorkloadKey]int32{}
-	for _, w := range r.work {
+	for _, w := range r.active {
 		due := w.LastScheduled.Add(r.in.Settings.LeaveGrace)
 		if !w.Divided || w.Held || !changed(w.Binding, targets(w.target)) && !due.After(r.in.Now) {
 			continue
@@ -178,7 +179,7 @@ func (r *round) await() error {
 			m.fork.Commit(mark)
 		}
 	}()
-	for _, w := range r.work {
+	for _, w := range r.active {
 		if w.unmet == 0 {
 			continue
 		}

@@ -178,6 +178,64 @@ func (r *round) bookGroups(w *work, m *member) error {
 	return nil
 }
 
+// bookHeldGroups puts groups of pods of a hold on real nodes of a member, each as a
+// whole and on as few nodes as there is room on, as bookHold does with single pods.
+func (r *round) bookHeldGroups(h *hold, m *member) error {
+	group, ok := h.groups[m]
+	if !ok {
+		// A group that the member would not store has no place there.
+		group, _ = h.Template.Group(m.Snapshot.Objects())
+		for i := range group {
+			group[i].Pod = keptOff(group[i].Pod, m.virtualNodes)
+		}
+		if h.groups == nil {
+			h.groups = map[*member][]Copies{}
+		}
+		h.groups[m] = group
+	}
+	for len(group) > 0 && h.held < h.left {
+		mark := m.fork.Mark()
+		pods, err := r.packGroup(m, group)
+		if pods == nil {
+			m.fork.Revert(mark)
+		}
+		m.fork.Commit(mark)
+		if err != nil && r.ctx.Err() != nil {
+			return fmt.Errorf("cannot simulate what %s holds in %s: %w", h.Reservation, m.Name, err)
+		}
+		if pods == nil {
+			return nil
+		}
+		h.held++
+		h.placed[m] = append(h.placed[m], pods...)
+	}
+	return nil
+}
+
+// packGroup puts a group of pods on nodes of a member, the fullest first. It returns
+// no pods if one of them has no place.
+func (r *round) packGroup(m *member, group []Copies) ([]*corev1.Pod, error) {
+	var out []*corev1.Pod
+	for _, c := range group {
+		left := c.Count
+		for _, node := range m.fullestFirst(c.Pod) {
+			if left == 0 {
+				break
+			}
+			res, err := m.Simulator.Place(r.ctx, m.fork, onlyOn(c.Pod, node), left)
+			if err != nil {
+				return nil, err
+			}
+			left -= res.Placed
+			out = append(out, res.Pods...)
+		}
+		if left > 0 {
+			return nil, nil
+		}
+	}
+	return out, nil
+}
+
 // unseenPods returns how many pods of each component of the groups that are
 // assigned to a member are not there yet.
 func (w *work) unseenPods(m *member) []int32 {
@@ -237,18 +295,21 @@ func sameRequests(a, b corev1.ResourceList) bool {
 	return true
 }
 
+// sliced reports whether a binding is a gang that is divided.
+func (b *Binding) sliced() bool { return b.Together && b.Template.Grouped() }
+
 // restartable reports whether replicas may be placed anew although they were
 // assigned: those of movable workloads, and a gang that never ran as a whole. It
 // has done no work, and its parts would hold room for ever.
-func (w *work) restartable() bool { return w.Movable || w.Gang && !w.state.Whole }
+func (w *work) restartable() bool { return w.Movable || (w.Gang || w.sliced()) && !w.state.Whole }
 
 // remember notes whether a gang runs as a whole. It stays noted until the gang
 // has lost its place.
 func (r *round) remember(w *work) {
-	if !w.Gang {
+	if !w.Gang && !w.sliced() {
 		return
 	}
-	assigned := false
+	assigned, run := false, int32(0)
 	for name, n := range w.target {
 		m := r.members[name]
 		if n == 0 || r.stateOf(name) == Absent {
@@ -259,9 +320,24 @@ func (r *round) remember(w *work) {
 			continue
 		}
 		scheduled := int32(m.Snapshot.Workload(w.Workload).Scheduled)
-		w.state.Whole = w.state.Whole || w.whole(scheduled) > 0 || w.Reported[name].Ready > 0
+		run += max(w.whole(scheduled), w.Reported[name].Ready)
 	}
-	w.state.Whole = w.state.Whole && assigned
+	w.state.Whole = assigned && (w.state.Whole || run > 0 && run >= w.Replicas)
+}
+
+// takeBack takes a divided gang that never ran as a whole from the members that it
+// still has if it lost its place in others. What a silent member has stays: nobody
+// knows what runs there.
+func (r *round) takeBack(w *work) {
+	if !w.sliced() || w.state.Whole || total(w.target) >= w.Replicas {
+		return
+	}
+	for _, name := range sorted(w.target) {
+		if n := w.target[name]; n > 0 && r.stateOf(name) == Serving {
+			w.target[name] = 0
+			w.notes = append(w.notes, fmt.Sprintf("%d taken back from %s, because all start together", n, name))
+		}
+	}
 }
 
 // alone reports whether a binding has rules of its own for where its replicas go.
@@ -280,26 +356,12 @@ func (r *round) fillMissing(w *work, n int32) (int32, error) {
 	for _, h := range w.holds {
 		h.release()
 	}
-	marks := map[*member]snapshot.Mark{}
-	for _, m := range w.pool.members {
-		if m.usable() {
-			marks[m] = m.fork.Mark()
-		}
-	}
-	before, cloud := maps.Clone(w.target), w.inCloud()
-	placed, err := r.fillInOrder(w, n)
-	for m, mark := range marks {
-		if placed < n {
-			m.fork.Revert(mark)
-		}
-		m.fork.Commit(mark)
-	}
+	cloud := w.inCloud()
+	placed, err := r.fillTogether(w, n)
 	if err != nil {
 		return placed, err
 	}
-	if placed < n {
-		w.target = before
-	} else {
+	if placed == n {
 		w.use(w.inCloud() - cloud)
 	}
 	for _, h := range w.holds {
@@ -308,6 +370,57 @@ func (r *round) fillMissing(w *work, n int32) (int32, error) {
 		}
 	}
 	return placed, nil
+}
+
+// fillTogether fills a binding whose replicas start together, or leaves nothing of
+// it on the forks. It returns how many replicas had a place. A divided gang is
+// filled tier by tier, at first into each member alone: its slices talk to each
+// other.
+func (r *round) fillTogether(w *work, n int32) (int32, error) {
+	if w.sliced() && n > 1 {
+		members := w.pool.members
+		for i, m := range members {
+			placed, err := r.allOrNone(w, n, func() (int32, error) {
+				return r.fill(w, n, func(o *member) bool { return o == m }, w.target)
+			})
+			if err != nil || placed == n {
+				return placed, err
+			}
+			if i+1 < len(members) && members[i+1].Tier == m.Tier {
+				continue
+			}
+			placed, err = r.allOrNone(w, n, func() (int32, error) {
+				return r.fill(w, n, func(o *member) bool { return o.Tier <= m.Tier }, w.target)
+			})
+			if err != nil || placed == n {
+				return placed, err
+			}
+		}
+	}
+	return r.allOrNone(w, n, func() (int32, error) { return r.fillInOrder(w, n) })
+}
+
+// allOrNone takes what was placed of a binding off the forks again, unless it is n
+// replicas.
+func (r *round) allOrNone(w *work, n int32, place func() (int32, error)) (int32, error) {
+	marks := map[*member]snapshot.Mark{}
+	for _, m := range w.pool.members {
+		if m.usable() {
+			marks[m] = m.fork.Mark()
+		}
+	}
+	before := maps.Clone(w.target)
+	placed, err := place()
+	for m, mark := range marks {
+		if placed < n {
+			m.fork.Revert(mark)
+		}
+		m.fork.Commit(mark)
+	}
+	if placed < n {
+		w.target = before
+	}
+	return placed, err
 }
 
 // fillInOrder fills the members that the holds of a binding prefer first, if it

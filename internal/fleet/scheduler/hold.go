@@ -23,11 +23,15 @@ type hold struct {
 	// have it.
 	left, held int32
 	pods       map[*member]*corev1.Pod
+	groups     map[*member][]Copies
 	placed     map[*member][]*corev1.Pod
 }
 
 func (r *round) loadHolds() {
-	byID := map[string]*work{}
+	if !slices.ContainsFunc(r.in.Pools, func(p Pool) bool { return len(p.Holds) > 0 }) {
+		return
+	}
+	byID := make(map[string]*work, len(r.work))
 	for _, w := range r.work {
 		byID[w.ID] = w
 	}
@@ -58,13 +62,19 @@ func (r *round) bookHolds() error {
 // bookHold puts replicas of a hold on real nodes of elastic members, preferred
 // ones first.
 func (r *round) bookHold(h *hold) error {
-	if h.Template == nil || h.Template.Grouped() {
+	if h.Template == nil {
 		return nil
 	}
 	members := slices.Clone(h.pool.members)
 	slices.SortStableFunc(members, func(a, b *member) int { return h.rank(a) - h.rank(b) })
 	for _, m := range members {
 		if h.left <= h.held || !m.Elastic || !m.usable() || h.refused()[m.Name] != "" {
+			continue
+		}
+		if h.Template.Grouped() {
+			if err := r.bookHeldGroups(h, m); err != nil {
+				return err
+			}
 			continue
 		}
 		pod, ok := h.pods[m]
@@ -276,8 +286,12 @@ func (h *hold) rooms() []HeldRoom {
 	var out []HeldRoom
 	left := int(h.held)
 	for _, m := range h.pool.members {
-		if n := min(len(h.placed[m]), left); n > 0 {
-			out = append(out, HeldRoom{Member: m.Name, Bindings: h.Bindings, Pods: h.placed[m][:n]})
+		if len(h.placed[m]) == 0 {
+			continue
+		}
+		size := int(h.Template.Size())
+		if n := min(len(h.placed[m])/size, left); n > 0 {
+			out = append(out, HeldRoom{Member: m.Name, Bindings: h.Bindings, Pods: h.placed[m][:n*size]})
 			left -= n
 		}
 	}

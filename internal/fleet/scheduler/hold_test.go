@@ -104,6 +104,46 @@ func TestHolds(t *testing.T) {
 				Demands: []demand{{"second", 1}}, Held: targetsOf{"first": 1, "second": 2}, Missing: targetsOf{"second": 1},
 			},
 		},
+		"GroupsExclusive": {
+			reason: "For a gang room that is there is held for all its pods: a server and two workers leave two CPU of two nodes.",
+			build: func(w *tester) {
+				cloud(w, 2)
+				w.binding("other", 3, "1", nil).Priority = 9
+				b := w.gang("train", nil, component("server", 1, "2"), component("worker", 2, "6"))
+				b.Replicas = 0
+				w.hold("burst", 1, b)
+			},
+			want: want{
+				Targets: map[string]targetsOf{"default/other": {"ack": 2}, "default/train": {}},
+				Demands: []demand{{"default/other", 1}}, Held: targetsOf{"burst": 1}, Missing: targetsOf{},
+			},
+		},
+		"GroupsWhole": {
+			reason: "Of a gang that does not fit as a whole nothing is held: it is demand.",
+			build: func(w *tester) {
+				cloud(w, 2)
+				w.binding("other", 2, "8", nil)
+				b := w.gang("train", nil, component("worker", 3, "6"))
+				b.Replicas = 0
+				w.hold("burst", 1, b)
+			},
+			want: want{
+				Targets: map[string]targetsOf{"default/other": {"ack": 2}, "default/train": {}},
+				Demands: []demand{{"burst", 1}}, Held: targetsOf{"burst": 0}, Missing: targetsOf{"burst": 1},
+			},
+		},
+		"GroupsUsed": {
+			reason: "The gang starts in the room that is held for it, although an older workload wants it.",
+			build: func(w *tester) {
+				cloud(w, 2)
+				w.binding("other", 1, "4", nil).Priority = 9
+				w.hold("burst", 1, w.gang("train", nil, component("worker", 2, "6")))
+			},
+			want: want{
+				Targets: map[string]targetsOf{"default/other": {}, "default/train": {"ack": 1}},
+				Demands: []demand{{"default/other", 1}}, Held: targetsOf{"burst": 0}, Missing: targetsOf{},
+			},
+		},
 		"UsedAlready": {
 			reason: "Replicas that run there are not in the count: nothing moves because the time of a reservation does.",
 			build: func(w *tester) {
@@ -187,7 +227,11 @@ func TestHolds(t *testing.T) {
 				}
 				rooms += len(h.Pods)
 			}
-			if held := total(out.Held); rooms != int(held) {
+			held := int32(0)
+			for _, h := range w.in.Pools[0].Holds {
+				held += out.Held[h.Reservation] * h.Template.Size()
+			}
+			if rooms != int(held) {
 				t.Errorf("%s It is told where all of it is held: got %d of %d", tc.reason, rooms, held)
 			}
 		})

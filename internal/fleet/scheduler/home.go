@@ -30,6 +30,10 @@ func (r *round) returnHome(w *work) error {
 		}
 		return nil
 	}
+	if w.settling > 0 {
+		// It is known in a moment whether there is room.
+		return nil
+	}
 	if w.moving > 0 {
 		w.returning = !r.drains(w) && !w.state.ToNodes
 		return nil
@@ -135,10 +139,11 @@ func (s *State) promoteRoom() {
 	s.RoomSince, s.Room, s.GrownSince, s.Grown = s.GrownSince, s.Grown, nil, 0
 }
 
-// drains reports whether the binding still has replicas in a draining member.
+// drains reports whether the binding still has replicas in a draining member, or
+// on nodes that leave.
 func (r *round) drains(w *work) bool {
 	for name, n := range w.target {
-		if n > 0 && r.stateOf(name) == Draining {
+		if n > 0 && (r.stateOf(name) == Draining || r.leaving(w, name).total > 0) {
 			return true
 		}
 	}
@@ -164,14 +169,23 @@ func (r *round) homeOf(p *pool) *home {
 	if p.home != nil && p.home.changes == changes {
 		return p.home
 	}
-	h := &home{changes: changes}
+	p.home = countHome(p, func(m *member) []fwk.NodeInfo {
+		// List cannot fail on a fork.
+		nodes, _ := m.fork.List()
+		return nodes
+	})
+	p.home.changes = changes
+	return p.home
+}
+
+// countHome counts what is free on the nodes of the self-built members of a pool.
+func countHome(p *pool, nodes func(*member) []fwk.NodeInfo) *home {
+	h := &home{}
 	for _, m := range p.members {
 		if m.Elastic || !m.usable() {
 			continue
 		}
-		// List cannot fail on a fork.
-		nodes, _ := m.fork.List()
-		for _, ni := range nodes {
+		for _, ni := range nodes(m) {
 			if !takesPods(ni) || m.isVirtual(ni) {
 				continue
 			}
@@ -187,7 +201,6 @@ func (r *round) homeOf(p *pool) *home {
 			}
 		}
 	}
-	p.home = h
 	return h
 }
 

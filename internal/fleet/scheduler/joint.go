@@ -119,13 +119,15 @@ func (j *joint) fill(entry int, at []*spot, counts []int32) error {
 			n++
 		}
 		rooms, have := make([]int32, n-i), make([]int32, n-i)
-		for k := i; k < n; k++ {
-			l := e.lanes[k]
-			got, _, err := j.room(j.lanes[l], at[l], entry, left)
-			if err != nil {
-				return err
-			}
-			rooms[k-i], have[k-i] = got, e.have[k]+counts[k]
+		err := each(n-i, false, func(k int) (err error) {
+			l := e.lanes[i+k]
+			// One that is alone gets all that it has room for.
+			rooms[k], _, err = j.room(j.lanes[l], at[l], entry, left, n-i > 1)
+			have[k] = e.have[i+k] + counts[i+k]
+			return err
+		})
+		if err != nil {
+			return err
 		}
 		for k, give := range divide(left, rooms, have) {
 			l := e.lanes[i+k]
@@ -155,12 +157,16 @@ func (j *joint) settle(first [][]int32) error {
 			}
 		}
 	}
+	good := make([]bool, len(j.lanes))
+	err := each(len(j.lanes), false, func(k int) (err error) {
+		good[k], err = j.stand(j.lanes[k], at[k])
+		return err
+	})
+	if err != nil {
+		return err
+	}
 	for k, l := range j.lanes {
-		ok, err := j.stand(l, at[k])
-		if err != nil {
-			return err
-		}
-		if !ok {
+		if !good[k] {
 			if err := j.refit(l, at[k]); err != nil {
 				return err
 			}
@@ -215,6 +221,7 @@ func (r *round) join(works []*work) *joint {
 				index[m] = l
 				j.lanes = append(j.lanes, newLane(m))
 			}
+			j.lanes[l].hole = max(j.lanes[l].hole, w.pool.weights.Hole)
 			e.lanes = append(e.lanes, l)
 			e.have = append(e.have, w.target[m.Name])
 		}
@@ -329,7 +336,7 @@ func (j *joint) bound() error {
 		left := e.missing
 		counts := make([]int32, len(e.lanes))
 		for k, l := range e.lanes {
-			room, _, err := j.room(j.lanes[l], j.lanes[l].root, i, e.missing)
+			room, _, err := j.room(j.lanes[l], j.lanes[l].root, i, e.missing, true)
 			if err != nil {
 				return err
 			}
@@ -407,7 +414,7 @@ func (j *joint) orders() [][]int {
 	lanes := make([]int, len(j.entries))
 	for i, e := range j.entries {
 		for _, l := range e.lanes {
-			if known, ok := j.lanes[l].root.rooms[i]; !ok || len(known.pods) > 0 {
+			if known, ok := j.lanes[l].root.rooms[i]; !ok || known.n > 0 {
 				lanes[i]++
 			}
 		}
@@ -470,7 +477,7 @@ func (j *joint) come(want [][]int32) ([][]int32, error) {
 				continue
 			}
 			l := e.lanes[k]
-			got, _, err := j.room(j.lanes[l], at[l], i, n)
+			got, _, err := j.room(j.lanes[l], at[l], i, n, false)
 			if err != nil {
 				return nil, err
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -136,7 +137,9 @@ func TestJoint(t *testing.T) {
 		"HolesWeighAsTold": {
 			reason: "Whoever gives holes a higher weight than the cloud keeps them whole at its price",
 			world: func(w *tester) {
-				w.in.Settings.Weights.Hole = 10 * w.in.Settings.Weights.Cloud
+				weights := DefaultWeights
+				weights.Hole = 10 * weights.Cloud
+				w.in.Pools[0].Weights = &weights
 				w.member("idc-a", 0, node("a-0", "8", with(device, "4")))
 				w.member("ack", 1, node("c-0", "8"))
 				w.binding("plain", 1, "2", nil)
@@ -250,6 +253,31 @@ func TestJointMany(t *testing.T) {
 		if d.Pending > 0 {
 			t.Errorf("\nReason: All have a place if those who may leave home make room\nRun(...): %s", d.Message)
 		}
+	}
+}
+
+func TestWeightsOfEachPool(t *testing.T) {
+	w := newTester(t)
+	w.member("idc-a", 0, node("a-0", "8", with(device, "4")))
+	w.member("ack", 1, node("c-0", "8"))
+	w.binding("plain", 1, "2", nil)
+	weights := DefaultWeights
+	weights.Hole = 10 * weights.Cloud
+	other := Pool{Name: "other", StabilizationWindow: 5 * time.Minute, HeadroomPercent: 5, Weights: &weights}
+	for _, m := range w.in.Pools[0].Members {
+		m.Name = "other-" + m.Name
+		w.nodes[m.Name] = w.nodes[w.in.Pools[0].Members[len(other.Members)].Name]
+		other.Members = append(other.Members, m)
+	}
+	w.in.Pools = append(w.in.Pools, other)
+	w.binding("picky", 1, "2", nil).Pool = "other"
+	got := map[string]map[string]int32{}
+	for _, d := range w.round().Decisions {
+		got[d.Binding] = assigned(d)
+	}
+	want := map[string]map[string]int32{"default/plain": {"idc-a": 1}, "default/picky": {"other-ack": 1}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("\nReason: each pool has weights of its own, also when its bindings wait with those of others\nRun(...): -want, +got:\n%s", diff)
 	}
 }
 

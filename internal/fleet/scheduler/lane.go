@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"regionpool.io/provider-regionpool/internal/simulation"
 	"regionpool.io/provider-regionpool/internal/snapshot"
 )
 
@@ -24,6 +25,8 @@ type lane struct {
 	marks []snapshot.Mark
 	// gifted nodes have devices, with how many pods are there before the batch.
 	gifted map[string]int
+	// hole is what a hole costs, by the pool of the batch to which it is worth most.
+	hole int64
 }
 
 // A spot is a point that a search reaches in a lane: the root, or n replicas of
@@ -44,19 +47,18 @@ type spot struct {
 	bad bool
 }
 
-// A room is replicas that have a place, of as many as were asked for.
+// A room is n replicas that have a place, of as many as were asked for. They have
+// pods unless they were only counted.
 type room struct {
-	pods  []*corev1.Pod
-	asked int32
+	n, asked int32
+	pods     []*corev1.Pod
 }
 
 func newLane(m *member) *lane {
 	l := &lane{member: m, mark: m.fork.Mark(), root: &spot{}, gifted: map[string]int{}}
-	// List cannot fail on a fork.
-	nodes, _ := m.fork.List()
-	for _, ni := range nodes {
-		if len(devices(ni)) > 0 && takesPods(ni) && !m.isVirtual(ni) {
-			l.gifted[ni.Node().Name] = len(ni.GetPods())
+	for _, name := range m.Snapshot.WithDevices() {
+		if ni := m.fork.Node(name); ni != nil && len(devices(ni)) > 0 && takesPods(ni) && !m.isVirtual(ni) {
+			l.gifted[name] = len(ni.GetPods())
 		}
 	}
 	return l
@@ -154,26 +156,33 @@ func (j *joint) put(l *lane, s *spot) (bool, error) {
 }
 
 // room returns how many of n replicas of an entry have a place on a spot. It is
-// not ok if the spot is bad.
-func (j *joint) room(l *lane, s *spot, entry int, n int32) (int32, bool, error) {
-	if known, ok := s.rooms[entry]; ok && (known.asked >= n || len(known.pods) < int(known.asked)) {
-		return min(n, int32(len(known.pods))), true, nil
+// not ok if the spot is bad. If they are only counted, their places have to be
+// found when a step is taken with some of them.
+func (j *joint) room(l *lane, s *spot, entry int, n int32, count bool) (int32, bool, error) {
+	if known, ok := s.rooms[entry]; ok && (known.asked >= n || known.n < known.asked) && (count || len(known.pods) == int(known.n)) {
+		return min(n, known.n), true, nil
 	}
 	if ok, err := j.stand(l, s); !ok || err != nil {
 		return 0, false, err
 	}
-	mark := l.fork.Mark()
-	res, err := j.r.simulated(j.entries[entry].work, l.member, n)
-	l.fork.Revert(mark)
-	l.fork.Commit(mark)
+	var res simulation.Result
+	var err error
+	if count {
+		res, err = j.r.room(j.entries[entry].work, l.member, n)
+	} else {
+		mark := l.fork.Mark()
+		res, err = j.r.simulated(j.entries[entry].work, l.member, n)
+		l.fork.Revert(mark)
+		l.fork.Commit(mark)
+	}
 	if err != nil {
 		return 0, false, err
 	}
 	if s.rooms == nil {
 		s.rooms = map[int]room{}
 	}
-	s.rooms[entry] = room{res.Pods, n}
-	return int32(len(res.Pods)), true, nil
+	s.rooms[entry] = room{int32(res.Placed), n, res.Pods}
+	return int32(res.Placed), true, nil
 }
 
 // holes returns how many nodes with free devices have got replicas that need

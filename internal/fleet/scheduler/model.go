@@ -86,7 +86,8 @@ type Member struct {
 	Since time.Time
 	// Snapshot of the member; nil if nothing is known.
 	Snapshot *snapshot.Snapshot
-	// Simulator of the member's kube-scheduler.
+	// Simulator of the member's kube-scheduler. Those of different members are
+	// used at the same time.
 	Simulator simulation.Simulator
 	// Releasing nodes are about to be given back: nothing is placed on them.
 	Releasing []string
@@ -108,6 +109,9 @@ type Pool struct {
 	Virtual []Virtual
 	// Holds of active reservations.
 	Holds []Hold
+	// Weights by which placements of its waiting bindings are compared, each with
+	// its own pool's; DefaultWeights if nil.
+	Weights *Weights
 }
 
 // A Virtual is an offering of virtual nodes in a member. They are always there,
@@ -179,7 +183,9 @@ type Binding struct {
 	// or nowhere. It is placed anew only as long as it has not run as a whole.
 	Gang bool
 	// Together says that the first replicas start all at once, wherever they
-	// are, or not at all.
+	// are, or not at all. If each is a group of pods, they are the slices of a
+	// gang: they are in one member if one has room for all of them, and until all
+	// have run they are placed anew together.
 	Together bool
 	// Priority and Created order bindings: higher, then older first.
 	Priority int32
@@ -231,11 +237,17 @@ type State struct {
 	// NotBefore is when replicas may return home again after a move that was
 	// undone.
 	NotBefore *time.Time `json:"notBefore,omitempty"`
+	// SettlingSince is since when replicas that would go to the cloud wait for
+	// what is on its way to the self-built members.
+	SettlingSince *time.Time `json:"settlingSince,omitempty"`
 	// ToNodes says that the excess is substitutes for replicas on virtual
 	// nodes.
 	ToNodes bool `json:"toNodes,omitempty"`
 	// Whole says that all pods of a gang have had a node at the same time.
 	Whole bool `json:"whole,omitempty"`
+	// Why some replicas are in the cloud: what limited other members when they
+	// were placed.
+	Why string `json:"why,omitempty"`
 }
 
 // IsZero reports whether there is nothing to remember.
@@ -245,7 +257,7 @@ func (s State) IsZero() bool {
 
 // Equal compares two states.
 func (s State) Equal(o State) bool {
-	return same(s.RoomSince, o.RoomSince) && s.Room == o.Room && same(s.GrownSince, o.GrownSince) && s.Grown == o.Grown && same(s.ExcessSince, o.ExcessSince) && same(s.NotBefore, o.NotBefore) && s.ToNodes == o.ToNodes && s.Whole == o.Whole
+	return same(s.RoomSince, o.RoomSince) && s.Room == o.Room && same(s.GrownSince, o.GrownSince) && s.Grown == o.Grown && same(s.ExcessSince, o.ExcessSince) && same(s.SettlingSince, o.SettlingSince) && same(s.NotBefore, o.NotBefore) && s.ToNodes == o.ToNodes && s.Whole == o.Whole && s.Why == o.Why
 }
 
 func same(a, b *time.Time) bool {
@@ -272,8 +284,10 @@ type Settings struct {
 	// OutageGrace is how long a self-built member must have been silent before
 	// capacity is ordered for replicas that could run there.
 	OutageGrace time.Duration
-	// Weights by which placements of all waiting bindings are compared.
-	Weights Weights
+	// SettleTime is how long replicas wait before they go to the cloud, as long
+	// as a self-built member has room for them that only pods on their way will
+	// take. Nobody waits if it is zero.
+	SettleTime time.Duration
 	// JointTime and JointSteps bound the search for a better placement of one
 	// batch of waiting bindings than binding by binding: the time it takes, zero
 	// for no bound, and the placements that are tried, zero for no search. If
@@ -311,6 +325,9 @@ type Weights struct {
 	Hole int64
 }
 
+// DefaultWeights are those of the schema of a CapacityPlan.
+var DefaultWeights = Weights{Unplaced: 100_000_000, Moving: 1_000_000, Cloud: 10_000, Spread: 100, Hole: 1}
+
 // DefaultSettings are the settings for real clusters. StepPercent is
 // Deployment's own default for maxSurge.
 var DefaultSettings = Settings{
@@ -319,7 +336,7 @@ var DefaultSettings = Settings{
 	LeaveGrace:  30 * time.Second,
 	StepPercent: 25,
 	OutageGrace: 20 * time.Second,
-	Weights:     Weights{Unplaced: 100_000_000, Moving: 1_000_000, Cloud: 10_000, Spread: 100, Hole: 1},
+	SettleTime:  2 * time.Second,
 	JointTime:   50 * time.Millisecond,
 	JointSteps:  50_000,
 }
@@ -361,6 +378,9 @@ type Demand struct {
 	// Grounded replicas are not granted on virtual nodes: they are groups of
 	// pods, or start together with others that fit elsewhere.
 	Grounded bool
+	// Together says that nothing should be ordered for a part of the replicas:
+	// they start all at once.
+	Together bool
 	// Outage is not empty if a self-built member became silent a moment ago:
 	// nothing more should be ordered for the demand before it is known whether
 	// the member comes back.
@@ -394,8 +414,9 @@ type Decision struct {
 	// State to keep.
 	State State
 	// Pending replicas are assigned nowhere. Waiting of them fit as soon as
-	// pods that are leaving are gone.
-	Pending, Waiting int32
+	// pods that are leaving are gone, and Settling ones have a place in the
+	// cloud, but wait for what is on its way to the self-built members.
+	Pending, Waiting, Settling int32
 	// Unmet replicas need capacity that is not there: the rest of Pending, and
 	// substitutes of replicas on members that leave.
 	Unmet int32
@@ -411,6 +432,8 @@ type Decision struct {
 	Replaced int32
 	// Returning says that replicas are on their way home.
 	Returning bool
+	// Return says what has to be so for replicas in the cloud to move home.
+	Return string
 	// Message for a person: what is placed where, what is not and why.
 	Message string
 	// Notes say what happened in this round besides: replicas lost, taken back,

@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"slices"
+	"strings"
 
 	"regionpool.io/provider-regionpool/internal/snapshot"
 )
@@ -16,7 +17,18 @@ func (r *round) output() Output {
 	// What reservations are for comes first, then what they hold: a reservation
 	// is a promise.
 	var targeted, others []Demand
-	for _, w := range r.work {
+	decisions := make([]Decision, len(r.work))
+	chunked(len(r.work), func(i int) {
+		if w := r.work[i]; w.rests {
+			decisions[i] = r.decision(w)
+		}
+	})
+	out.Decisions = decisions[:0]
+	for i, w := range r.work {
+		if w.rests {
+			out.Decisions = append(out.Decisions, decisions[i])
+			continue
+		}
 		if w.Held {
 			continue
 		}
@@ -25,7 +37,7 @@ func (r *round) output() Output {
 		if w.unmet <= 0 || w.StaysHome != "" {
 			continue
 		}
-		d := Demand{Binding: w.ID, Pool: w.Pool, Workload: w.Workload, Template: w.Template, Count: w.unmet, Refused: w.Refused, Tolerates: w.Tolerates, Outage: w.outage, Grounded: w.grounded()}
+		d := Demand{Binding: w.ID, Pool: w.Pool, Workload: w.Workload, Template: w.Template, Count: w.unmet, Refused: w.Refused, Tolerates: w.Tolerates, Outage: w.outage, Grounded: w.grounded(), Together: w.Together}
 		if len(w.holds) == 0 {
 			others = append(others, d)
 			continue
@@ -42,16 +54,26 @@ func (r *round) output() Output {
 
 func (r *round) decision(w *work) Decision {
 	d := Decision{
-		Binding: w.ID, State: w.state, Waiting: w.waiting, Unmet: w.unmet, Moving: w.moving, Returning: w.returning,
+		Binding: w.ID, State: w.state, Waiting: w.waiting, Settling: w.settling, Unmet: w.unmet, Moving: w.moving, Returning: w.returning,
 		Blocked: w.blocked, Outage: w.outage, Notes: w.notes, Refusals: w.refusals,
 	}
 	sum := int32(0)
-	for _, name := range sorted(w.target) {
-		n := w.target[name]
-		if n == 0 && w.Divided {
-			continue
+	if len(w.target) > 0 {
+		d.Targets = make([]Target, 0, len(w.target))
+	}
+	for name, n := range w.target {
+		if n > 0 || !w.Divided {
+			d.Targets = append(d.Targets, Target{Member: name, Replicas: n})
 		}
-		d.Targets = append(d.Targets, Target{Member: name, Replicas: n})
+	}
+	slices.SortFunc(d.Targets, func(a, b Target) int { return strings.Compare(a.Member, b.Member) })
+	if w.rests {
+		d.Own = w.Replicas
+		d.Message = explain(w.Binding, &d)
+		return d
+	}
+	for _, t := range d.Targets {
+		name, n := t.Member, t.Replicas
 		sum += n
 		m := r.members[name]
 		if m == nil || !m.Elastic {
@@ -71,6 +93,15 @@ func (r *round) decision(w *work) Decision {
 		d.Pending = max(0, w.Replicas-sum+d.Replaced)
 	}
 	d.Changed = changed(w.Binding, d.Targets)
+	if d.Cloud > 0 || d.Unmet > 0 {
+		d.Return = w.pool.returns(w.Template)
+	}
+	if w.placed > 0 {
+		d.State.Why = limits(w.Binding, &d)
+	}
+	if d.Cloud == 0 {
+		d.State.Why = ""
+	}
 	d.Message = explain(w.Binding, &d)
 	return d
 }
@@ -109,6 +140,7 @@ func (d *Decision) Grant(b *Binding, member string, n int32) int32 {
 	}
 	d.Pending = max(0, b.Replicas-sum+d.Replaced)
 	d.Changed = changed(b, d.Targets)
+	d.State.Why = limits(b, d)
 	d.Message = explain(b, d)
 	return n
 }

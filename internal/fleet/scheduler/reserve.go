@@ -13,19 +13,22 @@ import (
 // in a member, in the order of its kube-scheduler's queue, then the replicas
 // that were assigned to it and are not seen there yet.
 func (r *round) reserve() error {
-	byWorkload := map[snapshot.WorkloadKey]*work{}
-	for _, w := range r.work {
-		byWorkload[w.Workload] = w
-	}
+	var byWorkload map[snapshot.WorkloadKey]*work
 	for _, m := range r.members {
-		if !m.usable() {
+		if !m.usable() || len(m.Snapshot.Pending()) == 0 {
 			continue
+		}
+		if byWorkload == nil {
+			byWorkload = make(map[snapshot.WorkloadKey]*work, len(r.work))
+			for _, w := range r.work {
+				byWorkload[w.Workload] = w
+			}
 		}
 		if err := r.reservePending(m, byWorkload); err != nil {
 			return err
 		}
 	}
-	for _, w := range r.work {
+	for _, w := range r.active {
 		if w.Template == nil || !w.Divided {
 			continue
 		}
@@ -98,7 +101,7 @@ func (r *round) reservePending(m *member, byWorkload map[snapshot.WorkloadKey]*w
 		}
 		left := len(b.pods) - res.Placed
 		w := byWorkload[b.workload]
-		if w != nil {
+		if w != nil && !w.rests {
 			w.bound[m.Name] += m.onVirtualNodes(res)
 		}
 		// The pods of a stateful set have an order: cutting one cuts the last,
@@ -121,7 +124,9 @@ func (r *round) reservePending(m *member, byWorkload map[snapshot.WorkloadKey]*w
 		// Where as many have a node as are assigned, it is a rollout that waits,
 		// and to assign fewer would take away one that runs.
 		missing := w.target[m.Name] - w.whole(int32(m.Snapshot.Workload(w.Workload).Scheduled)) - w.stuck[m.Name]
-		w.stuck[m.Name] += max(0, min(int32(left), int32(old), missing))
+		if n := min(int32(left), int32(old), missing); n > 0 {
+			w.stuck[m.Name] += n
+		}
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -17,7 +18,14 @@ import (
 // round may be used then. A replica that cannot be simulated in a member has no
 // place there, and the decision says why.
 func Run(ctx context.Context, in Input) (Output, error) {
-	r := &round{ctx: ctx, in: in, members: map[string]*member{}, pools: map[string]*pool{}}
+	return newRound(ctx, in).decide()
+}
+
+func newRound(ctx context.Context, in Input) *round {
+	return &round{ctx: ctx, in: in, members: map[string]*member{}, pools: map[string]*pool{}}
+}
+
+func (r *round) decide() (Output, error) {
 	r.load()
 	if err := r.reserve(); err != nil {
 		return Output{}, err
@@ -25,29 +33,32 @@ func Run(ctx context.Context, in Input) (Output, error) {
 	if err := r.bookHolds(); err != nil {
 		return Output{}, err
 	}
-	for _, w := range r.work {
+	for _, w := range r.active {
 		r.prepare(w)
 	}
 	if err := r.place(); err != nil {
 		return Output{}, err
 	}
-	for _, w := range r.work {
+	for _, w := range r.active {
+		if err := r.settleHome(w); err != nil {
+			return Output{}, err
+		}
 		r.settle(w)
 	}
 	if err := r.await(); err != nil {
 		return Output{}, err
 	}
-	for _, w := range r.work {
+	for _, w := range r.active {
 		if err := r.returnHome(w); err != nil {
 			return Output{}, err
 		}
 	}
-	for _, w := range r.work {
+	for _, w := range r.active {
 		if err := r.toNodes(w); err != nil {
 			return Output{}, err
 		}
 	}
-	for _, w := range r.work {
+	for _, w := range r.active {
 		if !w.Divided && !w.Held {
 			r.spreadWhole(w)
 		}
@@ -60,9 +71,12 @@ type round struct {
 	in      Input
 	members map[string]*member
 	pools   map[string]*pool
-	work    []*work
-	holds   []*hold
-	next    time.Time
+	// work in the order in which it is done; active is what does not rest.
+	work, active []*work
+	holds        []*hold
+	next         time.Time
+	// naive rounds also do what is not to change anything, to prove that.
+	naive bool
 }
 
 // A member with the fork on which the round spends its capacity.
@@ -76,6 +90,8 @@ type member struct {
 	virtuals     []Virtual
 	virtualNodes map[string]string
 	onVirtual    map[snapshot.WorkloadKey]virtualPods
+	// onLeaving are the pods on its nodes that leave; nil if it has none.
+	onLeaving map[snapshot.WorkloadKey]leavers
 }
 
 // usable members can be asked what fits.
@@ -85,14 +101,19 @@ type pool struct {
 	*Pool
 	// members ordered by tier, then price, then name.
 	members []*member
-	// home is what was last found free at home.
-	home *home
+	// weights are its own, or the defaults.
+	weights *Weights
+	// home is what was last found free at home, bound what is without that which
+	// is on its way there.
+	home, bound *home
 }
 
 // Work is what the round knows of a binding.
 type work struct {
 	*Binding
 	pool *pool
+	// rests says that it stays as it is. It has no maps of its own then.
+	rests bool
 	// target replicas by member.
 	target map[string]int32
 	// stuck replicas by member: pods that do not fit where they were assigned.
@@ -104,8 +125,13 @@ type work struct {
 	missing, leaving, placed int32
 
 	unmet, waiting, moving int32
-	returning              bool
-	refusals               map[string]string
+	// settling replicas do not go to the cloud yet.
+	settling  int32
+	returning bool
+	// mu guards what is kept by member, up to stored, while members are simulated
+	// at the same time.
+	mu       sync.Mutex
+	refusals map[string]string
 	// own are replicas of the template as each member would store them, real
 	// the same kept off virtual nodes, and stored those of the variant that runs
 	// there; nil if a member would not store them.
@@ -127,7 +153,7 @@ type work struct {
 
 func (r *round) load() {
 	for i := range r.in.Pools {
-		p := &pool{Pool: &r.in.Pools[i]}
+		p := &pool{Pool: &r.in.Pools[i], weights: cmp.Or(r.in.Pools[i].Weights, &DefaultWeights)}
 		for _, pm := range p.Pool.Members {
 			m, ok := r.members[pm.Name]
 			if !ok {
@@ -151,25 +177,39 @@ func (r *round) load() {
 		r.pools[p.Name] = p
 	}
 	r.loadVirtual()
+	r.loadLeavers()
+	all := make([]work, len(r.in.Bindings))
+	r.work = make([]*work, 0, len(all))
+	chunked(len(all), func(i int) { all[i].rests = r.rests(&r.in.Bindings[i]) })
 	for i := range r.in.Bindings {
 		b := &r.in.Bindings[i]
 		p, ok := r.pools[b.Pool]
 		if !ok {
 			continue
 		}
-		w := &work{
-			Binding: b, pool: p, target: maps.Clone(b.Assigned), stuck: map[string]int32{}, state: b.State, refusals: map[string]string{},
-			own: map[*member]*corev1.Pod{}, real: map[*member]*corev1.Pod{}, stored: map[*member]*corev1.Pod{}, bound: map[string]int32{}, gone: map[string]int32{},
+		w := &all[i]
+		w.Binding, w.pool, w.state = b, p, b.State
+		r.work = append(r.work, w)
+		if w.rests {
+			w.target = b.Assigned
+			continue
 		}
+		w.target, w.stuck, w.refusals = maps.Clone(b.Assigned), map[string]int32{}, map[string]string{}
+		w.own, w.real, w.stored = map[*member]*corev1.Pod{}, map[*member]*corev1.Pod{}, map[*member]*corev1.Pod{}
+		w.bound, w.gone = map[string]int32{}, map[string]int32{}
 		if w.target == nil {
 			w.target = map[string]int32{}
 		}
 		r.remember(w)
-		r.work = append(r.work, w)
 	}
 	slices.SortFunc(r.work, func(a, b *work) int {
 		return cmp.Or(cmp.Compare(b.Priority, a.Priority), a.Created.Compare(b.Created), cmp.Compare(a.ID, b.ID))
 	})
+	for _, w := range r.work {
+		if !w.rests {
+			r.active = append(r.active, w)
+		}
+	}
 	r.loadHolds()
 }
 
@@ -212,12 +252,15 @@ func (r *round) prepare(w *work) {
 			w.notes = append(w.notes, fmt.Sprintf("%d taken back from %s, where they do not fit any more", n, name))
 		}
 	}
+	r.takeBack(w)
 	staying := int32(0)
 	for name, n := range w.target {
 		if r.stateOf(name) == Draining && w.Movable {
 			w.leaving += n
 		} else {
-			staying += n - r.replaced(w, name)
+			gone := r.leaving(w, name).total
+			w.leaving += gone
+			staying += n - gone - r.replaced(w, name)
 		}
 	}
 	w.missing = max(0, w.Replicas-staying)
@@ -228,7 +271,7 @@ func (r *round) prepare(w *work) {
 // their turn.
 func (r *round) place() error {
 	var together []*work
-	for _, w := range r.work {
+	for _, w := range r.active {
 		if w.missing == 0 || w.Template == nil {
 			continue
 		}
@@ -339,6 +382,28 @@ func changed(b *Binding, targets []Target) bool {
 		}
 	}
 	return false
+}
+
+// rests reports whether a round leaves a binding as it is, whatever else it does:
+// its replicas are where they are wanted, in self-built members that serve, each
+// of their pods has a node, and nothing is remembered.
+func (r *round) rests(b *Binding) bool {
+	if r.naive || !b.Divided || b.Held || b.Gang || b.Together || b.Template == nil || b.Template.Grouped() || !b.State.IsZero() ||
+		b.LastScheduled.Add(r.in.Settings.LeaveGrace).After(r.in.Now) {
+		return false
+	}
+	sum := int32(0)
+	for name, n := range b.Assigned {
+		m := r.members[name]
+		if n <= 0 || m == nil || m.Elastic || len(m.virtuals) > 0 || !m.usable() {
+			return false
+		}
+		if c := m.Snapshot.Workload(b.Workload); int32(c.Total) != n || int32(c.Scheduled) != n {
+			return false
+		}
+		sum += n
+	}
+	return sum == b.Replicas
 }
 
 func sorted(m map[string]int32) []string {

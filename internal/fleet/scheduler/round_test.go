@@ -388,3 +388,28 @@ func TestExplain(t *testing.T) {
 		t.Errorf("A message says what is placed, and why the rest is not: got %q, want prefix %q", got, want)
 	}
 }
+
+// TestExplainKeepsWhy: why a part is in the cloud is said as long as it is there,
+// although nothing is placed any more.
+func TestExplainKeepsWhy(t *testing.T) {
+	w := newTester(t)
+	w.member("idc-a", 0, nodes(1, "a", "8")...)
+	w.member("idc-b", 0, nodes(1, "b", "4")...)
+	w.member("ack", 1, nodes(2, "c", "8")...)
+	b := w.binding("web", 5, "3", nil)
+	const why = "; no more fit: idc-a after 2, idc-b after 1: 0/1 nodes are available: 1 Insufficient cpu [NodeResourcesFit 1]"
+	for _, when := range []string{"placed", "at rest"} {
+		d := w.round().Decisions[0]
+		if want := "5 of 5 placed: ack 2, idc-a 2, idc-b 1" + why; Gist(d.Message) != want {
+			t.Errorf("\nReason: what limits each member is said with how many it took\nRun(...), %s: want %q, got %q", when, want, Gist(d.Message))
+		}
+		b.Assigned, b.State = assigned(d), d.State
+	}
+	b.Replicas = 3
+	w.run("idc-a", "web", "3", 2, true)
+	w.run("idc-b", "web", "3", 1, true)
+	w.run("ack", "web", "3", 2, true)
+	if d := w.round().Decisions[0]; d.State.Why != "" || d.Cloud != 0 {
+		t.Errorf("\nReason: nothing is in the cloud any more\nRun(...): got %d in the cloud, because %q", d.Cloud, d.State.Why)
+	}
+}

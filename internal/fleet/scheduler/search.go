@@ -62,7 +62,7 @@ func (s *search) walk(i int) error {
 	e := s.entries[i]
 	rooms := make([]int32, len(e.lanes))
 	for k, l := range e.lanes {
-		room, ok, err := s.room(s.lanes[l], s.at[l], i, e.missing)
+		room, ok, err := s.room(s.lanes[l], s.at[l], i, e.missing, false)
 		if !ok || err != nil {
 			return err
 		}
@@ -128,7 +128,7 @@ func (s *search) arrive() error {
 		if !ok || err != nil {
 			return err
 		}
-		total[len(total)-1] += n * s.r.in.Settings.Weights.Hole
+		total[len(total)-1] += n * l.hole
 	}
 	if total.less(s.bestCost) {
 		s.best, s.bestCost = slices.Clone(s.counts), total

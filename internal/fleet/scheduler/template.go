@@ -38,7 +38,7 @@ func (t *Template) pod(objs *snapshot.Objects, options []simulation.PodOption) (
 // if it would not. Where the variant for virtual nodes runs, it is a sibling of
 // those.
 func (r *round) replica(w *work, m *member) *corev1.Pod {
-	pod, ok := w.own[m]
+	pod, ok := known(w, w.own, m)
 	if !ok {
 		options := w.Template.Options
 		if w.Tolerates[m.Name] && len(m.virtuals) > 0 {
@@ -46,12 +46,11 @@ func (r *round) replica(w *work, m *member) *corev1.Pod {
 				options = append(options[:len(options):len(options)], simulation.SiblingOf(s))
 			}
 		}
-		p, err := w.Template.pod(m.Snapshot.Objects(), options)
-		if err != nil {
-			w.refusals[m.Name] = err.Error()
+		var err error
+		if pod, err = w.Template.pod(m.Snapshot.Objects(), options); err != nil {
+			w.refuse(m, err.Error())
 		}
-		pod = p
-		w.own[m] = p
+		keep(w, w.own, m, pod)
 	}
 	return pod
 }
@@ -62,15 +61,14 @@ func (r *round) stored(w *work, m *member) *corev1.Pod {
 	if !w.Tolerates[m.Name] || len(m.virtuals) == 0 {
 		return r.replica(w, m)
 	}
-	pod, ok := w.stored[m]
+	pod, ok := known(w, w.stored, m)
 	if !ok {
 		t := Template{Namespace: w.Template.Namespace, Spec: Tolerant(&w.Template.Spec, m.virtuals), Options: w.Template.Options}
-		p, err := t.Pod(m.Snapshot.Objects())
-		if err != nil {
-			w.refusals[m.Name] = err.Error()
+		var err error
+		if pod, err = t.Pod(m.Snapshot.Objects()); err != nil {
+			w.refuse(m, err.Error())
 		}
-		pod = p
-		w.stored[m] = p
+		keep(w, w.stored, m, pod)
 	}
 	return pod
 }
@@ -85,8 +83,8 @@ func (r *round) simulate(w *work, m *member, n int32) (int32, error) {
 
 // simulated is simulate, and returns what was placed where.
 func (r *round) simulated(w *work, m *member, n int32) (simulation.Result, error) {
-	pod := w.real[m]
-	if pod == nil {
+	pod, ok := known(w, w.real, m)
+	if !ok {
 		pod = r.replica(w, m)
 	}
 	if pod == nil {
@@ -100,7 +98,7 @@ func (r *round) simulated(w *work, m *member, n int32) (simulation.Result, error
 	if m.onVirtualNodes(res) > 0 {
 		// It tolerates virtual nodes by itself.
 		pod = keptOff(pod, m.virtualNodes)
-		w.real[m] = pod
+		keep(w, w.real, m, pod)
 		m.fork.Revert(mark)
 		if res, ok, err = r.run(w, m, pod, n); !ok || err != nil {
 			return simulation.Result{}, err
@@ -108,6 +106,28 @@ func (r *round) simulated(w *work, m *member, n int32) (simulation.Result, error
 	}
 	m.fork.Commit(mark)
 	return res, nil
+}
+
+// room finds out how many of n replicas of a binding have a place on the real nodes
+// of the fork of a member, which stays as it is. Where it is enough to count them
+// the result does not say where they would be.
+func (r *round) room(w *work, m *member, n int32) (simulation.Result, error) {
+	if c, ok := m.Simulator.(simulation.Counter); ok && !r.naive && len(m.virtualNodes) == 0 && !w.Template.Grouped() {
+		pod := r.replica(w, m)
+		if pod == nil {
+			return simulation.Result{}, nil
+		}
+		// Of fewer the simulation has to say why, and of an error what it is.
+		if k, ok, err := c.Room(r.ctx, m.fork, pod, int(n)); ok && err == nil && k == int(n) {
+			return simulation.Result{Placed: k}, nil
+		}
+	}
+	mark := m.fork.Mark()
+	defer func() {
+		m.fork.Revert(mark)
+		m.fork.Commit(mark)
+	}()
+	return r.simulated(w, m, n)
 }
 
 // book places up to n replicas of a binding that were assigned to a member
@@ -139,7 +159,7 @@ func (r *round) run(w *work, m *member, pod *corev1.Pod, n int32) (simulation.Re
 		// One workload that cannot be simulated must not stop all others.
 		m.fork.Revert(mark)
 		m.fork.Commit(mark)
-		w.refusals[m.Name] = "cannot be simulated: " + err.Error()
+		w.refuse(m, "cannot be simulated: "+err.Error())
 		return res, false, nil
 	}
 	m.fork.Commit(mark)
@@ -147,7 +167,7 @@ func (r *round) run(w *work, m *member, pod *corev1.Pod, n int32) (simulation.Re
 		m.changes++
 	}
 	if res.Message != "" {
-		w.refusals[m.Name] = res.Message
+		w.refuse(m, refusal(&res))
 	}
 	return res, true, nil
 }

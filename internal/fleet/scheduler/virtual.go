@@ -132,6 +132,9 @@ func (r *round) loadVirtual() {
 				continue
 			}
 			m.virtualNodes[ni.Node().Name] = o
+			if Leaves(ni.Node()) {
+				continue
+			}
 			for _, pi := range ni.GetPods() {
 				m.countVirtual(o, pi.GetPod(), r.in.Now.Add(-r.in.Settings.MoveTimeout))
 			}
@@ -151,9 +154,7 @@ func (m *member) countVirtual(offering string, p *corev1.Pod, patience time.Time
 		v.steered, v.mine = map[string]int32{}, map[string]int32{}
 	}
 	v.total++
-	ready := slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
-		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
-	})
+	ready := isReady(p)
 	if ready {
 		v.ready++
 	}

@@ -434,7 +434,7 @@ func TestGrant(t *testing.T) {
 	if got := d.Grant(b, "ack", 7); got != 3 {
 		t.Errorf("No more is granted than is unmet: got %d", got)
 	}
-	want := Decision{Targets: []Target{{"ack", 3}, {"idc-a", 2}}, Own: 2, Cloud: 3, Virtual: targetsOf{"ack": 3}, Changed: true, Message: "5 of 5 placed: ack 3, idc-a 2 (3 on virtual nodes); in the cloud: 3, which wait for room at home"}
+	want := Decision{Targets: []Target{{"ack", 3}, {"idc-a", 2}}, Own: 2, Cloud: 3, Virtual: targetsOf{"ack": 3}, Changed: true, Message: "5 of 5 placed: ack 3, idc-a 2 (3 on virtual nodes); no more fit: ack: 0/1 nodes are available: 1 node(s) had untolerated taint(s) [TaintToleration 1]; idc-a after 2: 0/1 nodes are available: 1 Insufficient cpu [NodeResourcesFit 1]; in the cloud: 3, which return when the self-built members have had room for them (3 cpu each), and 5 % of their CPU and memory free besides, for 5m0s"}
 	got := Decision{Targets: d.Targets, Own: d.Own, Cloud: d.Cloud, Virtual: d.Virtual, Changed: d.Changed, Message: d.Message, Pending: d.Pending, Unmet: d.Unmet}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("What is granted is assigned: -want, +got:\n%s", diff)

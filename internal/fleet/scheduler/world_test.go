@@ -75,6 +75,8 @@ type tester struct {
 func newTester(t *testing.T) *tester {
 	t.Helper()
 	s := DefaultSettings
+	// TestSettle is about what waits for a moment.
+	s.SettleTime = 0
 	return &tester{
 		t: t, nodes: map[string][]*corev1.Node{}, pods: map[string][]*corev1.Pod{},
 		in: Input{Now: epoch, Settings: s, Pools: []Pool{{Name: "pool", StabilizationWindow: 5 * time.Minute, HeadroomPercent: 5}}},
@@ -147,18 +149,20 @@ func (w *tester) run(member, deployment, cpu string, n int, ready bool) {
 
 func (w *tester) round() Output {
 	w.t.Helper()
-	for i := range w.in.Pools[0].Members {
-		m := &w.in.Pools[0].Members[i]
-		if m.State == Absent {
-			continue
-		}
-		s, err := snapshot.New(w.nodes[m.Name], w.pods[m.Name])
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		m.Snapshot = s
-		if m.Simulator == nil {
-			m.Simulator = simulator()
+	for p := range w.in.Pools {
+		for i := range w.in.Pools[p].Members {
+			m := &w.in.Pools[p].Members[i]
+			if m.State == Absent {
+				continue
+			}
+			s, err := snapshot.New(w.nodes[m.Name], w.pods[m.Name])
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			m.Snapshot = s
+			if m.Simulator == nil {
+				m.Simulator = simulator()
+			}
 		}
 	}
 	out, err := Run(context.Background(), w.in)

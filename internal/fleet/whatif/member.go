@@ -1,7 +1,6 @@
 package whatif
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -17,78 +16,92 @@ import (
 	"regionpool.io/provider-regionpool/internal/snapshot"
 )
 
-// A member of the play. Its nodes and pods are taken from the snapshot when they
-// are to change first.
+// A member of the play.
 type member struct {
-	name      string
+	name string
+	// snapshot of what there is; nil if the member is not there.
 	snapshot  *snapshot.Snapshot
 	simulator simulation.Simulator
+	// virtual offerings of all pools.
+	virtual []scheduler.Virtual
 
-	opened bool
-	nodes  []*corev1.Node
-	// pods of all nodes, and those without one.
-	pods []*corev1.Pod
-	// stale says that the snapshot is not what nodes and pods are.
+	// edit is what changes are made to; nil before the first.
+	edit *snapshot.Edit
+	// stale says that the snapshot is not what there is.
 	stale bool
-	// starting pods run when they are due.
-	starting map[types.UID]time.Time
+	// starting pods, by UID.
+	starting map[types.UID]start
 }
 
-// open takes nodes and pods out of the snapshot. Pods that are leaving are gone
-// by the time anything else happens.
-func (m *member) open() {
-	if m.opened {
-		return
-	}
-	m.opened = true
-	if m.snapshot == nil {
-		return
-	}
-	for _, ni := range m.snapshot.Nodes() {
-		m.nodes = append(m.nodes, ni.Node())
-		for _, pi := range ni.GetPods() {
-			m.pods = append(m.pods, pi.GetPod())
-		}
-	}
-	m.pods = append(m.pods, m.snapshot.Pending()...)
-	n := len(m.pods)
-	m.pods = slices.DeleteFunc(m.pods, func(p *corev1.Pod) bool { return p.DeletionTimestamp != nil })
-	m.stale = m.stale || n != len(m.pods)
+// A start is a pod that runs when it is due.
+type start struct {
+	pod *corev1.Pod
+	due time.Time
 }
 
-func (m *member) set(nodes []*corev1.Node, pods []*corev1.Pod) {
-	m.opened, m.nodes, m.pods, m.stale = true, nodes, pods, true
+// change returns the member for change.
+func (m *member) change() *snapshot.Edit {
+	if m.edit == nil {
+		m.edit = m.snapshot.Edit()
+	}
+	m.stale = true
+	return m.edit
 }
 
-// refresh makes a snapshot of what there is.
+// refresh makes the snapshot what there is.
 func (m *member) refresh() {
-	m.open()
-	m.snapshot = snapshot.NewWithObjects(m.nodes, m.pods, m.snapshot.Objects())
+	if m.stale && m.edit != nil {
+		m.snapshot = m.edit.Snapshot()
+	}
 	m.stale = false
 }
 
-func (m *member) has(node string) bool {
-	m.open()
-	return slices.ContainsFunc(m.nodes, func(n *corev1.Node) bool { return n.Name == node })
+// nodes that are there.
+func (m *member) nodes() []*corev1.Node {
+	if m.snapshot == nil {
+		return nil
+	}
+	out := make([]*corev1.Node, 0, m.snapshot.NumNodes())
+	for _, ni := range m.snapshot.Nodes() {
+		out = append(out, ni.Node())
+	}
+	return out
 }
 
-// offering of a node, or nothing.
-func (m *member) offering(node string) string {
-	m.open()
-	for _, n := range m.nodes {
-		if n.Name == node {
-			return n.Labels[fleetv1alpha1.LabelOffering]
+func (m *member) node(name string) *corev1.Node {
+	if m.snapshot == nil {
+		return nil
+	}
+	if ni := m.snapshot.Node(name); ni != nil {
+		return ni.Node()
+	}
+	return nil
+}
+
+// podsOn a node.
+func (m *member) podsOn(node string) []*corev1.Pod {
+	var out []*corev1.Pod
+	if m.snapshot != nil && m.snapshot.Node(node) != nil {
+		for _, pi := range m.snapshot.Node(node).GetPods() {
+			out = append(out, pi.GetPod())
 		}
 	}
-	return ""
+	return out
+}
+
+// offering of a real node that was ordered, or nothing.
+func (m *member) offering(n *corev1.Node) string {
+	if n == nil || scheduler.OfferingOf(n, m.virtual) != "" {
+		return ""
+	}
+	return n.Labels[fleetv1alpha1.LabelOffering]
 }
 
 // count the nodes of an offering.
 func (m *member) count(offering string) int {
-	m.open()
 	c := 0
-	for _, n := range m.nodes {
-		if n.Labels[fleetv1alpha1.LabelOffering] == offering {
+	for _, n := range m.nodes() {
+		if m.offering(n) == offering {
 			c++
 		}
 	}
@@ -97,10 +110,9 @@ func (m *member) count(offering string) int {
 
 // rented nodes.
 func (m *member) rented() int32 {
-	m.open()
 	c := int32(0)
-	for _, n := range m.nodes {
-		if n.Labels[fleetv1alpha1.LabelOffering] != "" {
+	for _, n := range m.nodes() {
+		if m.offering(n) != "" {
 			c++
 		}
 	}
@@ -110,30 +122,32 @@ func (m *member) rented() int32 {
 // idle reports whether nothing but virtual nodes, which are always there, and
 // what belongs to nodes is left.
 func (m *member) idle() bool {
-	return m.rented() == 0 && !slices.ContainsFunc(m.pods, isLoad)
+	if m.rented() > 0 || slices.ContainsFunc(m.snapshot.Pending(), isLoad) {
+		return false
+	}
+	return !slices.ContainsFunc(m.nodes(), func(n *corev1.Node) bool { return slices.ContainsFunc(m.podsOn(n.Name), isLoad) })
 }
 
 // isLoad tells pods that somebody needs from those that come with a node.
-func isLoad(p *corev1.Pod) bool {
+func isLoad(p *corev1.Pod) bool { return p.Namespace != metav1.NamespaceSystem && !ofNode(p) }
+
+// ofNode tells pods that are on every node, or of the node itself.
+func ofNode(p *corev1.Pod) bool {
 	ref := metav1.GetControllerOfNoCopy(p)
-	return p.Namespace != metav1.NamespaceSystem && (ref == nil || ref.Kind != "DaemonSet" && ref.Kind != "Node")
+	return ref != nil && (ref.Kind == "DaemonSet" || ref.Kind == "Node")
 }
 
 // removeNode gives a node back, unless it carries load.
 func (m *member) removeNode(name string) bool {
-	on := func(p *corev1.Pod) bool { return p.Spec.NodeName == name }
-	if !m.has(name) || slices.ContainsFunc(m.pods, func(p *corev1.Pod) bool { return on(p) && isLoad(p) }) {
+	if m.node(name) == nil || slices.ContainsFunc(m.podsOn(name), isLoad) {
 		return false
 	}
-	m.nodes = slices.DeleteFunc(m.nodes, func(n *corev1.Node) bool { return n.Name == name })
-	m.pods = slices.DeleteFunc(m.pods, on)
-	m.stale = true
+	m.change().DeleteNode(name)
 	return true
 }
 
 // addNode adds a node that is Ready, with a name of its own.
 func (m *member) addNode(s planner.Shape, name string, now time.Time) {
-	m.open()
 	n := s.Node.DeepCopy()
 	n.Name, n.UID, n.CreationTimestamp = name, types.UID(name), metav1.NewTime(now)
 	if n.Labels == nil {
@@ -141,14 +155,50 @@ func (m *member) addNode(s planner.Shape, name string, now time.Time) {
 	}
 	n.Labels[corev1.LabelHostname] = name
 	setReady(n)
-	m.nodes = append(m.nodes, n)
+	m.change().SetNode(n)
 	for i, d := range s.Daemons {
 		d := *d
 		d.Name = fmt.Sprintf("%s-%d", name, i)
 		d.UID, d.Spec.NodeName = types.UID(d.Name), name
-		m.pods = append(m.pods, &d)
+		m.change().SetPod(&d)
 	}
-	m.stale = true
+}
+
+// begin makes pods that are leaving gone, as they are by the time anything else
+// happens, and notes which ones start. Those that were made before patience and do
+// not run will not.
+func (m *member) begin(patience time.Time, s starts) {
+	if m.snapshot == nil {
+		return
+	}
+	var leaving []*corev1.Pod
+	m.starting = map[types.UID]start{}
+	for _, ni := range m.snapshot.Nodes() {
+		of := scheduler.OfferingOf(ni.Node(), m.virtual)
+		for _, pi := range ni.GetPods() {
+			switch p := pi.GetPod(); {
+			case p.DeletionTimestamp != nil:
+				leaving = append(leaving, p)
+			case !isRunning(p) && p.CreationTimestamp.After(patience):
+				m.starting[p.UID] = start{pod: p, due: p.CreationTimestamp.Add(s.seconds[of])}
+			}
+		}
+	}
+	for _, p := range m.snapshot.Pending() {
+		if p.DeletionTimestamp != nil {
+			leaving = append(leaving, p)
+		}
+	}
+	for _, p := range leaving {
+		m.change().DeletePod(p)
+	}
+	m.refresh()
+}
+
+func isRunning(p *corev1.Pod) bool {
+	return slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
+	})
 }
 
 // setReady makes a node take pods.
@@ -169,7 +219,6 @@ func isReady(n *corev1.Node) bool {
 // starts has for offerings how long a node, or a pod on a virtual one, takes.
 type starts struct {
 	seconds map[string]time.Duration
-	virtual []scheduler.Virtual
 	// arrival is for how long a node that is not Ready may still become so.
 	arrival time.Duration
 }
@@ -181,13 +230,6 @@ func (p *play) starts(name string) starts {
 			if o.Member == name {
 				s.seconds[o.Name] = time.Duration(o.StartSeconds) * time.Second
 				s.arrival = p.plans[i].Settings.Arrival
-			}
-		}
-	}
-	for i := range p.in.Pools {
-		for _, v := range p.in.Pools[i].Virtual {
-			if v.Member == name {
-				s.virtual = append(s.virtual, v)
 			}
 		}
 	}
@@ -212,17 +254,13 @@ func (m *member) next(now time.Time, s starts) time.Time {
 			next = t
 		}
 	}
-	if m.snapshot == nil {
-		return next
-	}
-	m.open()
-	for _, n := range m.nodes {
+	for _, n := range m.nodes() {
 		if due, ok := s.due(n, now); ok {
 			note(due)
 		}
 	}
-	for _, due := range m.starting {
-		note(due)
+	for _, st := range m.starting {
+		note(st.due)
 	}
 	return next
 }
@@ -230,21 +268,21 @@ func (m *member) next(now time.Time, s starts) time.Time {
 // wake makes nodes and pods Ready that are due.
 func (m *member) wake(now time.Time, s starts) bool {
 	woke := false
-	for i, n := range m.nodes {
+	for _, n := range m.nodes() {
 		if due, ok := s.due(n, now); ok && !due.After(now) {
-			m.nodes[i] = n.DeepCopy()
-			setReady(m.nodes[i])
+			n = n.DeepCopy()
+			setReady(n)
+			m.change().SetNode(n)
 			woke = true
 		}
 	}
-	for i, p := range m.pods {
-		if due, ok := m.starting[p.UID]; ok && !due.After(now) {
-			delete(m.starting, p.UID)
-			m.pods[i] = ready(p)
+	for id, st := range m.starting {
+		if !st.due.After(now) {
+			delete(m.starting, id)
+			m.change().SetPod(ready(st.pod))
 			woke = true
 		}
 	}
-	m.stale = m.stale || woke
 	return woke
 }
 
@@ -253,210 +291,4 @@ func ready(p *corev1.Pod) *corev1.Pod {
 	out.Status.Phase = corev1.PodRunning
 	out.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}
 	return &out
-}
-
-// run lets the members have the pods that are assigned to them. It reports
-// whether that changed anything.
-func (p *play) run() (bool, error) {
-	changed := false
-	names := make([]string, 0, len(p.members))
-	for name := range p.members {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		m := p.members[name]
-		if s := p.state(name); s != scheduler.Serving && s != scheduler.Draining || m.snapshot == nil || m.simulator == nil {
-			continue
-		}
-		m.open()
-		s := p.starts(name)
-		acted := m.wake(p.in.Now, s)
-		p.show(m)
-		var err error
-		for i := range p.in.Bindings {
-			var did bool
-			if did, err = p.runOne(m, &p.in.Bindings[i], s); err != nil {
-				return false, err
-			}
-			acted = acted || did
-			p.show(m)
-		}
-		bound, err := p.bind(m, s)
-		if err != nil {
-			return false, err
-		}
-		p.show(m)
-		changed = changed || acted || bound
-	}
-	return changed, nil
-}
-
-// runOne makes as many pods of a workload in a member as are assigned.
-func (p *play) runOne(m *member, b *scheduler.Binding, s starts) (bool, error) {
-	if !b.Divided || b.Held || b.Template == nil {
-		return false, nil
-	}
-	r := b.Reported[m.name]
-	if r.Finished {
-		return false, nil
-	}
-	size := b.Template.Size()
-	have := int32(m.snapshot.Workload(b.Workload).Total) / size
-	want := max(0, b.Assigned[m.name]-r.Succeeded)
-	if have == 0 && r.Ready > 0 && !scheduler.Recognizes(b.Workload.Kind) {
-		// Its pods belong to something in between: which they are is not known.
-		did := r.Ready != want
-		r.Ready = want
-		b.Reported[m.name] = r
-		return did, nil
-	}
-	if have > want {
-		m.cut(b.Workload, int((have-want)*size))
-	}
-	if have < want {
-		if err := p.start(m, b, int(want-have), s); err != nil {
-			return false, err
-		}
-	}
-	return have != want, nil
-}
-
-// start makes pods of a workload. Those that have no place wait.
-func (p *play) start(m *member, b *scheduler.Binding, n int, s starts) error {
-	t := *b.Template
-	if b.Tolerates[m.name] && len(s.virtual) > 0 && !t.Grouped() {
-		t.Spec = scheduler.Tolerant(&t.Spec, s.virtual)
-	}
-	pods, err := p.pods(m, &t, n)
-	if err != nil {
-		return fmt.Errorf("cannot play %s in %s: %w", b.ID, m.name, err)
-	}
-	for _, pod := range pods {
-		made := *pod
-		p.serial++
-		made.Name = fmt.Sprintf("%s-whatif-%d", b.Workload.Name, p.serial)
-		made.UID = types.UID(m.name + "/" + made.Name)
-		made.CreationTimestamp = metav1.NewTime(p.in.Now)
-		m.add(&made, s, p.in.Now)
-	}
-	return nil
-}
-
-// pods of n replicas, on the nodes to which the member's kube-scheduler binds
-// them.
-func (p *play) pods(m *member, t *scheduler.Template, n int) ([]*corev1.Pod, error) {
-	if t.Grouped() {
-		group, err := t.Group(m.snapshot.Objects())
-		if err != nil {
-			return nil, err
-		}
-		res, err := scheduler.PlaceGroups(p.ctx, m.simulator, m.snapshot.Fork(), group, n)
-		if err != nil {
-			return nil, err
-		}
-		for range n - res.Placed {
-			for _, c := range group {
-				res.Pods = append(res.Pods, slices.Repeat([]*corev1.Pod{c.Pod}, c.Count)...)
-			}
-		}
-		return res.Pods, nil
-	}
-	pod, err := t.Pod(m.snapshot.Objects())
-	if err != nil {
-		return nil, err
-	}
-	res, err := m.simulator.Place(p.ctx, m.snapshot.Fork(), pod, n)
-	if err != nil {
-		return nil, err
-	}
-	return append(res.Pods, slices.Repeat([]*corev1.Pod{pod}, n-res.Placed)...), nil
-}
-
-// add a pod: one on a real node runs at once, one on a virtual node soon.
-func (m *member) add(pod *corev1.Pod, s starts, now time.Time) {
-	m.stale = true
-	if pod.Spec.NodeName == "" {
-		pod.Status.Conditions = []corev1.PodCondition{{
-			Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable, LastTransitionTime: metav1.NewTime(now),
-		}}
-		m.pods = append(m.pods, pod)
-		return
-	}
-	of := ""
-	for _, n := range m.nodes {
-		if n.Name == pod.Spec.NodeName {
-			of = scheduler.OfferingOf(n, s.virtual)
-		}
-	}
-	if of == "" {
-		m.pods = append(m.pods, ready(pod))
-		return
-	}
-	pod.Annotations = map[string]string{corev1.PodDeletionCost: scheduler.DeletionCost}
-	if m.starting == nil {
-		m.starting = map[types.UID]time.Time{}
-	}
-	m.starting[pod.UID] = now.Add(s.seconds[of])
-	m.pods = append(m.pods, pod)
-}
-
-// cut ends pods of a workload, in about the order of its controller: those
-// without a node, those that do not run, those that cost least to delete, and
-// the newest.
-func (m *member) cut(k snapshot.WorkloadKey, n int) {
-	var of []*corev1.Pod
-	for _, p := range m.pods {
-		if w, ok := snapshot.WorkloadOf(p); ok && w == k {
-			of = append(of, p)
-		}
-	}
-	rank := func(p *corev1.Pod) int {
-		switch {
-		case p.Spec.NodeName == "":
-			return 0
-		case !slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
-			return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
-		}):
-			return 1
-		case p.Annotations[corev1.PodDeletionCost] == scheduler.DeletionCost:
-			return 2
-		}
-		return 3
-	}
-	slices.SortStableFunc(of, func(a, b *corev1.Pod) int {
-		return cmp.Or(rank(a)-rank(b), b.CreationTimestamp.Compare(a.CreationTimestamp.Time), cmp.Compare(b.Name, a.Name))
-	})
-	gone := map[types.UID]bool{}
-	for _, p := range of[:min(n, len(of))] {
-		gone[p.UID] = true
-		delete(m.starting, p.UID)
-	}
-	m.pods = slices.DeleteFunc(m.pods, func(p *corev1.Pod) bool { return gone[p.UID] })
-	m.stale = true
-}
-
-// bind gives pods that wait a node, in the order of the member's queue.
-func (p *play) bind(m *member, s starts) (bool, error) {
-	bound := false
-	f := m.snapshot.Fork()
-	for _, pod := range m.snapshot.Pending() {
-		if len(pod.Spec.SchedulingGates) > 0 {
-			continue
-		}
-		res, err := m.simulator.Place(p.ctx, f, pod, 1)
-		if err != nil && p.ctx.Err() != nil {
-			return false, fmt.Errorf("cannot play a pod that waits in %s: %w", m.name, err)
-		}
-		if err != nil || res.Placed == 0 {
-			// Its own kube-scheduler has no place for it either.
-			continue
-		}
-		now := *pod
-		now.Spec.NodeName = res.Pods[0].Spec.NodeName
-		m.pods = slices.DeleteFunc(m.pods, func(o *corev1.Pod) bool { return o.UID == pod.UID })
-		m.add(&now, s, p.in.Now)
-		bound = true
-	}
-	return bound, nil
 }

@@ -7,9 +7,14 @@ import (
 	"slices"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
 	fleetv1alpha1 "regionpool.io/provider-regionpool/apis/fleet/v1alpha1"
 	"regionpool.io/provider-regionpool/internal/fleet/planner"
+	"regionpool.io/provider-regionpool/internal/fleet/round"
 	"regionpool.io/provider-regionpool/internal/fleet/scheduler"
+	"regionpool.io/provider-regionpool/internal/simulation"
 	"regionpool.io/provider-regionpool/internal/snapshot"
 )
 
@@ -18,20 +23,23 @@ type play struct {
 	ctx   context.Context
 	begin time.Time
 	in    scheduler.Input
-	plans []planner.Input
+	// at has the place of bindings in the input, by ID.
+	at    map[string]int
+	plans []Plan
 	// members by name, those of all pools.
 	members map[string]*member
+	// simulators of the play, by those of the world.
+	simulators map[*simulation.Scheduler]*simulation.Scheduler
 	// coming nodes and clusters.
 	coming []arrival
-	// replicas wanted by binding before anything was changed.
+	// replicas wanted by binding before anything was changed, and those that were.
 	replicas map[string]int32
-	// made clusters, by name.
-	made []string
-	// inUse are the replicas that reservations had in elastic members when the
-	// play began, by pool and place of the hold; reserved the same by name.
-	inUse    map[string][]int32
-	reserved map[string]int32
-	serial   int
+	scaled   map[string]bool
+	// built has how long clusters took, by place, before the play.
+	built map[string]planner.Built
+	// made clusters, in the order in which they were ordered.
+	made   []Cluster
+	serial int64
 }
 
 // An arrival is a node of an offering, or a cluster if offering is empty, that
@@ -49,147 +57,134 @@ type decided struct {
 	plans []planner.Output
 }
 
-func newPlay(ctx context.Context, w World) *play {
-	p := &play{ctx: ctx, begin: w.Input.Now, in: w.Input, members: map[string]*member{}, inUse: map[string][]int32{}, reserved: map[string]int32{}, replicas: map[string]int32{}}
+func newPlay(ctx context.Context, w World) (*play, error) {
+	p := &play{
+		ctx: ctx, begin: w.Input.Now, in: w.Input, at: map[string]int{}, members: map[string]*member{},
+		simulators: map[*simulation.Scheduler]*simulation.Scheduler{}, replicas: map[string]int32{}, scaled: map[string]bool{}, built: map[string]planner.Built{},
+	}
 	p.in.Bindings = slices.Clone(w.Input.Bindings)
 	for i := range p.in.Bindings {
 		b := &p.in.Bindings[i]
 		b.Assigned, b.Reported = maps.Clone(b.Assigned), maps.Clone(b.Reported)
-		p.replicas[b.ID] = b.Replicas
+		p.at[b.ID], p.replicas[b.ID] = i, b.Replicas
 	}
 	p.in.Pools = slices.Clone(w.Input.Pools)
 	for i := range p.in.Pools {
 		pool := &p.in.Pools[i]
-		pool.Members, pool.Virtual, pool.Holds = slices.Clone(pool.Members), slices.Clone(pool.Virtual), slices.Clone(pool.Holds)
+		pool.Members, pool.Virtual = slices.Clone(pool.Members), slices.Clone(pool.Virtual)
 		for j := range pool.Members {
 			m := &pool.Members[j]
+			if err := p.apart(&m.Simulator); err != nil {
+				return nil, err
+			}
 			if p.members[m.Name] == nil {
 				p.members[m.Name] = &member{name: m.Name, snapshot: m.Snapshot, simulator: m.Simulator}
+			}
+		}
+		for _, v := range pool.Virtual {
+			if m := p.members[v.Member]; m != nil {
+				m.virtual = append(m.virtual, v)
 			}
 		}
 	}
 	for i := range w.Plans {
 		in := w.Plans[i]
 		in.Plan, in.Members = in.Plan.DeepCopy(), maps.Clone(in.Members)
-		// What exists at the clouds is played from here on.
-		for j := range in.Plan.Spec.Market.Offerings {
-			m := &in.Plan.Spec.Market.Offerings[j]
-			m.Nodes, m.Desired = nil, nil
+		forgetMarket(in.Plan)
+		if err := p.apart(&in.Simulator); err != nil {
+			return nil, err
 		}
-		in.Plan.Spec.Market.Members = nil
-		for _, r := range in.Reservations {
-			p.reserved[r.Name] = r.Held - r.Free
+		for name, m := range in.Members {
+			m.Fork = nil
+			if err := p.apart(&m.Simulator); err != nil {
+				return nil, err
+			}
+			in.Members[name] = m
+		}
+		if in.Bare != nil {
+			in.Bare = in.Bare.DeepCopy()
+		}
+		in.Reserving = slices.Clone(in.Reserving)
+		for j, r := range in.Reserving {
+			own := *r
+			own.CapacityReservation = r.CapacityReservation.DeepCopy()
+			in.Reserving[j] = &own
+		}
+		for place, b := range in.Memory.Built {
+			if b.At.After(p.built[place].At) {
+				p.built[place] = b
+			}
 		}
 		p.plans = append(p.plans, in)
 	}
-	for i := range p.in.Pools {
-		for _, h := range p.in.Pools[i].Holds {
-			p.inUse[p.in.Pools[i].Name] = append(p.inUse[p.in.Pools[i].Name], p.using(&p.in.Pools[i], h.Bindings))
-		}
+	for _, m := range p.members {
+		m.begin(p.begin.Add(-w.Input.Settings.MoveTimeout), p.starts(m.name))
+		p.tell(m)
 	}
-	return p
+	return p, nil
 }
 
-// using returns how many replicas of some bindings are assigned to elastic
-// members of a pool.
-func (p *play) using(pool *scheduler.Pool, ids []string) int32 {
-	n := int32(0)
-	for i := range p.in.Bindings {
-		b := &p.in.Bindings[i]
-		if !slices.Contains(ids, b.ID) {
-			continue
-		}
-		for _, m := range pool.Members {
-			if m.Elastic {
-				n += b.Assigned[m.Name]
-			}
-		}
+// forgetMarket forgets what exists at the clouds: it is played from here on.
+func forgetMarket(plan *fleetv1alpha1.CapacityPlan) {
+	for j := range plan.Spec.Market.Offerings {
+		m := &plan.Spec.Market.Offerings[j]
+		m.Nodes, m.Desired = nil, nil
 	}
-	return n
+	plan.Spec.Market.Members = nil
+}
+
+// apart replaces a simulator by one of the play's own: rounds of the fleet go on
+// meanwhile, and find what theirs have loaded.
+func (p *play) apart(s *simulation.Simulator) error {
+	live, ok := (*s).(*simulation.Scheduler)
+	if !ok {
+		return nil
+	}
+	if p.simulators[live] == nil {
+		own, err := live.Sibling()
+		if err != nil {
+			p.close()
+			return fmt.Errorf("cannot make a simulator: %w", err)
+		}
+		p.simulators[live] = own
+	}
+	*s = p.simulators[live]
+	return nil
+}
+
+// close frees what simulators hold.
+func (p *play) close() {
+	for _, s := range p.simulators {
+		s.Close()
+	}
 }
 
 func (p *play) binding(id string) *scheduler.Binding {
-	i := slices.IndexFunc(p.in.Bindings, func(b scheduler.Binding) bool { return b.ID == id })
-	if i < 0 {
-		return nil
+	if i, ok := p.at[id]; ok {
+		return &p.in.Bindings[i]
 	}
-	return &p.in.Bindings[i]
+	return nil
 }
 
 // decide makes one round of the scheduler and the planner, as the fleet does.
 func (p *play) decide() (*decided, error) {
+	p.reserve()
 	out, err := scheduler.Run(p.ctx, p.in)
 	if err != nil {
 		return nil, fmt.Errorf("cannot place workloads: %w", err)
 	}
 	d := &decided{out: out}
+	r := round.New(p.in.Bindings, &d.out)
 	for i := range p.plans {
-		made, err := planner.Make(p.ctx, p.planned(i, &out))
+		in := p.plans[i].Input
+		in.Now, in.SeenAt = p.in.Now, p.in.Now
+		made, err := r.Plan(p.ctx, in)
 		if err != nil {
-			return nil, fmt.Errorf("cannot plan the capacity of %s: %w", p.plans[i].Plan.Name, err)
+			return nil, err
 		}
-		p.grant(&out, made.Grants)
 		d.plans = append(d.plans, made)
 	}
 	return d, nil
-}
-
-// planned completes the input of a plan with what a round found.
-func (p *play) planned(i int, out *scheduler.Output) planner.Input {
-	in := p.plans[i]
-	in.Now, in.SeenAt = p.in.Now, p.in.Now
-	in.Demands, in.OnVirtual, in.Replicas, in.Returning = nil, nil, fleetv1alpha1.ReplicaSummary{}, false
-	replicas := map[string]int32{}
-	for j := range out.Decisions {
-		d := &out.Decisions[j]
-		if p.binding(d.Binding).Pool != in.Plan.Name {
-			continue
-		}
-		in.Replicas.Own += d.Own
-		in.Replicas.Cloud += d.Cloud
-		in.Replicas.Pending += d.Pending
-		in.Returning = in.Returning || d.Returning
-		for _, t := range d.Targets {
-			replicas[t.Member] += t.Replicas
-		}
-	}
-	for _, d := range out.Demands {
-		if d.Pool == in.Plan.Name {
-			in.Demands = append(in.Demands, d)
-		}
-	}
-	for _, v := range out.OnVirtual {
-		if v.Pool == in.Plan.Name {
-			in.OnVirtual = append(in.OnVirtual, v)
-		}
-	}
-	in.Members = maps.Clone(in.Members)
-	for name, m := range in.Members {
-		m.Replicas, m.Fork = replicas[name], out.Forks[name]
-		in.Members[name] = m
-	}
-	in.Reservations = slices.Clone(in.Reservations)
-	for j := range in.Reservations {
-		r := &in.Reservations[j]
-		r.Free = out.Held[r.Name]
-		r.Held = p.reserved[r.Name] + r.Free
-	}
-	return in
-}
-
-// grant adds to the decisions what a plan granted on virtual nodes.
-func (p *play) grant(out *scheduler.Output, grants []planner.Grant) {
-	for _, g := range grants {
-		b := p.binding(g.Binding)
-		if b == nil || !b.Tolerates[g.Member] || b.Refused[g.Member] != "" {
-			continue
-		}
-		for i := range out.Decisions {
-			if out.Decisions[i].Binding == g.Binding {
-				out.Decisions[i].Grant(b, g.Member, g.Count)
-			}
-		}
-	}
 }
 
 // apply does what a round decided, and lets the members follow. It reports
@@ -215,23 +210,8 @@ func (p *play) apply(o *decided) (bool, error) {
 			changed = true
 		}
 	}
-	for i := range p.in.Pools {
-		p.spend(&p.in.Pools[i])
-	}
 	run, err := p.run()
 	return changed || run, err
-}
-
-// spend takes what targets use of what is held for them.
-func (p *play) spend(pool *scheduler.Pool) {
-	for i := range pool.Holds {
-		h := &pool.Holds[i]
-		used := p.using(pool, h.Bindings)
-		more := used - p.inUse[pool.Name][i]
-		h.Count = max(0, h.Count-more)
-		p.inUse[pool.Name][i] = used
-		p.reserved[h.Reservation] += more
-	}
 }
 
 // follow makes the clouds do what a plan wants.
@@ -240,6 +220,11 @@ func (p *play) follow(i int, o *planner.Output) bool {
 	changed := o.Urgent
 	was := in.Plan.Status.Offerings
 	in.Plan.Status, in.Memory = o.Status, o.Memory
+	for _, r := range in.Reserving {
+		st, baselines := o.Reservations[r.Name], r.Status.Baselines
+		r.Status = st
+		r.Status.Baselines = baselines
+	}
 	for _, st := range o.Status.Offerings {
 		spec := offeringOf(in.Plan, st.Name)
 		if spec == nil || spec.Virtual != nil {
@@ -273,7 +258,7 @@ func (p *play) follow(i int, o *planner.Output) bool {
 		}
 	}
 	for _, st := range o.Status.Members {
-		changed = p.keep(i, st) || changed
+		changed = p.exist(i, st) || changed
 	}
 	return changed
 }
@@ -282,9 +267,12 @@ func (p *play) follow(i int, o *planner.Output) bool {
 func (p *play) releasing(name, offering string, nodes []string) {
 	m := p.members[name]
 	p.each(name, func(pm *scheduler.Member) {
-		pm.Releasing = slices.DeleteFunc(slices.Clone(pm.Releasing), func(n string) bool { return m.offering(n) == offering || m.offering(n) == "" })
+		pm.Releasing = slices.DeleteFunc(slices.Clone(pm.Releasing), func(n string) bool {
+			of := m.offering(m.node(n))
+			return of == offering || of == ""
+		})
 		for _, n := range nodes {
-			if m.has(n) {
+			if m.node(n) != nil {
 				pm.Releasing = append(pm.Releasing, n)
 			}
 		}
@@ -330,15 +318,32 @@ func (p *play) build(i int, name string) time.Time {
 	if j := slices.IndexFunc(p.coming, func(a arrival) bool { return a.offering == "" && a.member == name }); j >= 0 {
 		return p.coming[j].due
 	}
-	p.made = append(p.made, name)
-	due := p.in.Now.Add(ClusterTime)
+	takes, why := p.buildTime(i, name)
+	due := p.in.Now.Add(takes)
+	if since, ok := p.plans[i].Memory.Building[name]; ok && since.Before(p.in.Now) {
+		due = since.Add(takes)
+	}
+	if due.Before(p.in.Now) {
+		due = p.in.Now
+	}
+	p.made = append(p.made, Cluster{Name: name, ReadyAfter: since(p, due), Takes: metav1.Duration{Duration: takes}, Because: why})
 	p.coming = append(p.coming, arrival{due: due, plan: i, member: name})
 	return due
 }
 
-// keep makes a cluster exist or go, as a plan wants it. It reports whether that
+// buildTime is how long the cluster of a member takes to be made, and why that is
+// thought.
+func (p *play) buildTime(i int, name string) (time.Duration, string) {
+	place := planner.Place(p.plans[i].Plan, name)
+	if b, ok := p.built[place]; ok {
+		return time.Duration(b.Seconds) * time.Second, fmt.Sprintf("as long as %s took, which was there at %s", b.Member, b.At.UTC().Format(time.RFC3339))
+	}
+	return ClusterTime, fmt.Sprintf("assumed: no cluster was seen being made in %s", place)
+}
+
+// exist makes a cluster exist or go, as a plan wants it. It reports whether that
 // changed anything.
-func (p *play) keep(i int, st fleetv1alpha1.PlanMemberStatus) bool {
+func (p *play) exist(i int, st fleetv1alpha1.PlanMemberStatus) bool {
 	in := &p.plans[i]
 	j := slices.IndexFunc(in.Plan.Spec.Members, func(m fleetv1alpha1.PlanMember) bool { return m.Name == st.Name })
 	if j < 0 || !in.Plan.Spec.Members[j].Elastic {
@@ -352,12 +357,18 @@ func (p *play) keep(i int, st fleetv1alpha1.PlanMemberStatus) bool {
 	case s == scheduler.Absent || s == scheduler.Joining:
 		p.coming = slices.DeleteFunc(p.coming, func(a arrival) bool { return a.member == st.Name })
 		return len(p.coming) != n
-	case s == scheduler.Serving && p.members[st.Name].idle():
+	case s == scheduler.Serving && p.members[st.Name].snapshot != nil && p.members[st.Name].idle():
 		p.setState(st.Name, scheduler.Absent, "it is let go")
-		p.members[st.Name].set(nil, nil)
+		p.end(p.members[st.Name])
 		return true
 	}
 	return false
+}
+
+// end the cluster of a member.
+func (p *play) end(m *member) {
+	m.snapshot, m.edit, m.stale, m.starting = nil, nil, false, nil
+	p.tell(m)
 }
 
 func (p *play) setState(name string, s scheduler.MemberState, why string) {
@@ -444,30 +455,52 @@ func (p *play) arrive(a arrival) error {
 		if m.simulator == nil {
 			m.simulator = in.Simulator
 		}
-		m.snapshot = snapshot.NewWithObjects(nil, nil, in.Objects)
+		m.snapshot, m.starting = snapshot.NewWithObjects(nil, nil, in.Objects), map[types.UID]start{}
+		for i := range in.Plan.Spec.Offerings {
+			o := &in.Plan.Spec.Offerings[i]
+			if o.Member != a.member || o.Virtual == nil {
+				continue
+			}
+			nodes, err := planner.VirtualNodes(in.Input, o.Name)
+			if err != nil {
+				return err
+			}
+			for _, n := range nodes {
+				m.change().SetNode(n)
+			}
+		}
 		p.setState(a.member, scheduler.Serving, "")
-		m.stale = true
-		p.show(m)
+		m.refresh()
+		p.tell(m)
 		return nil
 	}
-	shapes, err := planner.Shapes(*in, a.offering, 1)
+	shapes, err := planner.Shapes(in.Input, a.offering, 1)
 	if err != nil {
 		return err
 	}
 	for _, s := range shapes {
-		p.serial++
-		m.addNode(s, fmt.Sprintf("whatif-%s-%d", a.offering, p.serial), p.in.Now)
+		p.addNode(m, s, a.offering)
 	}
 	p.show(m)
 	return nil
 }
 
+// addNode adds a node to a member.
+func (p *play) addNode(m *member, s planner.Shape, of string) {
+	p.serial++
+	m.addNode(s, fmt.Sprintf("whatif-%s-%d", of, p.serial), p.in.Now)
+}
+
 // show makes what a member has now what rounds see.
 func (p *play) show(m *member) {
-	if !m.stale {
-		return
+	if m.stale {
+		m.refresh()
+		p.tell(m)
 	}
-	m.refresh()
+}
+
+// tell rounds what a member has.
+func (p *play) tell(m *member) {
 	p.each(m.name, func(pm *scheduler.Member) { pm.Snapshot, pm.Simulator = m.snapshot, m.simulator })
 	for i := range p.plans {
 		if pm, ok := p.plans[i].Members[m.name]; ok {

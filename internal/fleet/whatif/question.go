@@ -1,44 +1,96 @@
 package whatif
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	fleetv1alpha1 "regionpool.io/provider-regionpool/apis/fleet/v1alpha1"
 	"regionpool.io/provider-regionpool/internal/fleet/planner"
 	"regionpool.io/provider-regionpool/internal/fleet/scheduler"
 )
 
-// maxNodes that a question may add in one place.
-const maxNodes = 10000
+const (
+	// maxNodes that a question may add in one place.
+	maxNodes = 10000
+	// maxReplicas of a workload: as many as the largest region has pods.
+	maxReplicas = 1000000
+	// maxHorizon is how far a question may look ahead.
+	maxHorizon = 30 * 24 * time.Hour
+)
 
-// change makes the changes that a question asks for.
+// Read reads a question as JSON. An error names the field that is wrong.
+func Read(r io.Reader) (Question, error) {
+	var q Question
+	var parts map[string]json.RawMessage
+	d := json.NewDecoder(r)
+	if err := d.Decode(&parts); err != nil {
+		return q, fmt.Errorf("cannot read the question: %w", err)
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return q, fmt.Errorf("cannot read the question: something follows it")
+	}
+	var errs field.ErrorList
+	// Field by field: not every error says where it is.
+	for _, name := range slices.Sorted(maps.Keys(parts)) {
+		raw, err := json.Marshal(map[string]json.RawMessage{name: parts[name]})
+		if err == nil {
+			one := json.NewDecoder(bytes.NewReader(raw))
+			one.DisallowUnknownFields()
+			err = one.Decode(&q)
+		}
+		if err != nil {
+			errs = append(errs, field.Invalid(field.NewPath(name), string(parts[name]), err.Error()))
+		}
+	}
+	return q, errs.ToAggregate()
+}
+
+// change makes the changes that a question asks for. An error names each field
+// that is wrong.
 func (p *play) change(q Question) error {
-	for _, a := range q.AddNodes {
-		if err := p.add(a); err != nil {
-			return err
+	errs := contradictions(q)
+	// Lost are members last: what is added to them is an error, not unknown.
+	for i, a := range q.AddNodes {
+		errs = append(errs, p.add(field.NewPath("addNodes").Index(i), a)...)
+	}
+	for i, s := range q.Scale {
+		errs = append(errs, p.scale(field.NewPath("scale").Index(i), s)...)
+	}
+	for i, name := range q.Lose {
+		errs = append(errs, p.lose(field.NewPath("lose").Index(i), name)...)
+	}
+	return errs.ToAggregate()
+}
+
+// contradictions in a question, whatever the world is.
+func contradictions(q Question) field.ErrorList {
+	var errs field.ErrorList
+	if h := q.Horizon.Duration; h < 0 || h > maxHorizon {
+		errs = append(errs, field.Invalid(field.NewPath("horizon"), h.String(), fmt.Sprintf("say 0s to %s", maxHorizon)))
+	}
+	for i, name := range q.Lose {
+		if slices.Contains(q.Lose[:i], name) {
+			errs = append(errs, field.Duplicate(field.NewPath("lose").Index(i), name))
 		}
 	}
-	for _, name := range q.Lose {
-		if err := p.lose(name); err != nil {
-			return err
+	for i, a := range q.AddNodes {
+		if a.Member != "" && slices.Contains(q.Lose, a.Member) {
+			errs = append(errs, field.Invalid(field.NewPath("addNodes").Index(i).Child("member"), a.Member, "it is lost in the same question"))
 		}
 	}
-	for _, s := range q.Scale {
-		if err := p.scale(s); err != nil {
-			return err
-		}
-	}
-	if q.Horizon.Duration < 0 {
-		return fmt.Errorf("cannot look %s ahead", q.Horizon.Duration)
-	}
-	return nil
+	return errs
 }
 
 // Find returns the binding of an ID, or of a workload that is named
@@ -69,28 +121,38 @@ func Find(bindings []scheduler.Binding, name string) (*scheduler.Binding, error)
 	return nil, fmt.Errorf("%q is several workloads: say %s", name, strings.Join(kinds, " or "))
 }
 
-func (p *play) scale(s Scale) error {
+func (p *play) scale(at *field.Path, s Scale) field.ErrorList {
+	var errs field.ErrorList
+	if s.Replicas < 0 || s.Replicas > maxReplicas {
+		errs = append(errs, field.Invalid(at.Child("replicas"), s.Replicas, fmt.Sprintf("say 0 to %d", maxReplicas)))
+	}
+	wrong := func(why string) field.ErrorList {
+		return append(errs, field.Invalid(at.Child("binding"), s.Binding, why))
+	}
 	b, err := Find(p.in.Bindings, s.Binding)
 	switch {
 	case err != nil:
-		return err
-	case s.Replicas < 0:
-		return fmt.Errorf("%s cannot have %d replicas", s.Binding, s.Replicas)
+		return wrong(err.Error())
 	case !b.Divided:
-		return fmt.Errorf("%s has no replicas: it goes whole to every member", s.Binding)
+		return wrong("it has no replicas: it goes whole to every member")
+	case b.Gang:
+		return wrong("it has no replicas: it is placed whole, or not at all")
 	case b.Problem != "":
-		return fmt.Errorf("%s cannot be placed: %s", s.Binding, b.Problem)
+		return wrong("it cannot be placed: " + b.Problem)
 	case b.Held:
-		return fmt.Errorf("%s is not placed while its scheduling is suspended", s.Binding)
+		return wrong("it is not placed while its scheduling is suspended")
+	case p.scaled[b.ID]:
+		return append(errs, field.Duplicate(at.Child("binding"), s.Binding))
 	}
+	p.scaled[b.ID] = true
 	b.Replicas = s.Replicas
-	return nil
+	return errs
 }
 
 // lose takes a member out of the pools and their plans.
-func (p *play) lose(name string) error {
+func (p *play) lose(at *field.Path, name string) field.ErrorList {
 	if p.members[name] == nil {
-		return p.unknown("member", name, slices.Collect(maps.Keys(p.members)))
+		return field.ErrorList{p.unknown(at, "member", name, slices.Collect(maps.Keys(p.members)))}
 	}
 	delete(p.members, name)
 	for i := range p.in.Pools {
@@ -101,40 +163,43 @@ func (p *play) lose(name string) error {
 	for i := range p.plans {
 		in := &p.plans[i]
 		delete(in.Members, name)
-		plan := in.Plan
 		of := func(offering string) bool {
-			o := offeringOf(plan, offering)
+			o := offeringOf(in.Plan, offering)
 			return o != nil && o.Member == name
 		}
-		plan.Status.Offerings = slices.DeleteFunc(plan.Status.Offerings, func(o fleetv1alpha1.OfferingStatus) bool { return of(o.Name) })
-		plan.Status.Members = slices.DeleteFunc(plan.Status.Members, func(m fleetv1alpha1.PlanMemberStatus) bool { return m.Name == name })
-		plan.Spec.Members = slices.DeleteFunc(plan.Spec.Members, func(m fleetv1alpha1.PlanMember) bool { return m.Name == name })
-		plan.Spec.Offerings = slices.DeleteFunc(plan.Spec.Offerings, func(o fleetv1alpha1.Offering) bool { return o.Member == name })
+		st := &in.Plan.Status
+		st.Offerings = slices.DeleteFunc(st.Offerings, func(o fleetv1alpha1.OfferingStatus) bool { return of(o.Name) })
+		st.Members = slices.DeleteFunc(st.Members, func(m fleetv1alpha1.PlanMemberStatus) bool { return m.Name == name })
+		without(name, &in.Plan.Spec.Members, &in.Plan.Spec.Offerings)
+		if in.Bare != nil {
+			without(name, &in.Bare.Spec.Members, &in.Bare.Spec.Offerings)
+		}
+		for _, r := range in.Reserving {
+			without(name, &r.Spec.Members, &r.Spec.Offerings)
+		}
 	}
 	return nil
 }
 
-func (p *play) unknown(what, name string, known []string) error {
-	slices.Sort(known)
-	return fmt.Errorf("there is no %s %q; there are %s", what, name, strings.Join(slices.Compact(known), ", "))
+// without a member, and what it offers.
+func without(name string, members *[]fleetv1alpha1.PlanMember, offerings *[]fleetv1alpha1.Offering) {
+	*members = slices.DeleteFunc(*members, func(m fleetv1alpha1.PlanMember) bool { return m.Name == name })
+	*offerings = slices.DeleteFunc(*offerings, func(o fleetv1alpha1.Offering) bool { return o.Member == name })
 }
 
-func (p *play) add(a AddNodes) error {
-	if a.Count < 1 || a.Count > maxNodes {
-		return fmt.Errorf("cannot add %d nodes: say 1 to %d", a.Count, maxNodes)
+func (p *play) unknown(at *field.Path, what, name string, known []string) *field.Error {
+	slices.Sort(known)
+	return field.Invalid(at, name, fmt.Sprintf("there is no such %s; there are %s", what, strings.Join(slices.Compact(known), ", ")))
+}
+
+func (p *play) add(at *field.Path, a AddNodes) field.ErrorList {
+	errs := a.validate(at)
+	if len(errs) > 0 {
+		return errs
 	}
-	said := 0
-	for _, is := range []bool{a.Offering != "", a.InstanceType != "", a.Like != "", len(a.Allocatable) > 0} {
-		if is {
-			said++
-		}
-	}
-	if said != 1 {
-		return fmt.Errorf("say what the %d nodes are like by one of offering, instanceType, like and allocatable", a.Count)
-	}
-	shapes, err := p.shapes(&a)
-	if err != nil {
-		return err
+	shapes, wrong := p.shapes(at, &a)
+	if wrong != nil {
+		return field.ErrorList{wrong}
 	}
 	m := p.members[a.Member]
 	switch s := p.state(a.Member); {
@@ -145,49 +210,91 @@ func (p *play) add(a AddNodes) error {
 				continue
 			}
 			if err := p.arrive(arrival{plan: i, member: a.Member}); err != nil {
-				return err
+				return field.ErrorList{field.Invalid(at.Child("offering"), a.Offering, err.Error())}
 			}
 		}
 	case s != scheduler.Serving || m.snapshot == nil:
-		return fmt.Errorf("cannot add nodes to %s: it takes no replicas now", a.Member)
+		return field.ErrorList{field.Invalid(at.Child("member"), a.Member, "cannot add nodes: it takes no replicas now")}
 	}
 	for _, s := range shapes {
-		p.serial++
-		m.addNode(s, fmt.Sprintf("whatif-%s-%d", a.Member, p.serial), p.in.Now)
+		p.addNode(m, s, a.Member)
 	}
 	p.show(m)
 	return nil
 }
 
+// validate what can be judged without the world.
+func (a *AddNodes) validate(at *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	if a.Count < 1 || a.Count > maxNodes {
+		errs = append(errs, field.Invalid(at.Child("count"), a.Count, fmt.Sprintf("say 1 to %d", maxNodes)))
+	}
+	said := 0
+	for _, is := range []bool{a.Offering != "", a.InstanceType != "", a.Like != "", len(a.Allocatable) > 0} {
+		if is {
+			said++
+		}
+	}
+	const forms = "by one of offering, instanceType, like and allocatable"
+	switch {
+	case said == 0:
+		errs = append(errs, field.Required(at, fmt.Sprintf("say what the nodes are like, %s", forms)))
+	case said > 1:
+		errs = append(errs, field.Forbidden(at, fmt.Sprintf("say what the nodes are like only once, %s", forms)))
+	}
+	if a.Member == "" && a.Offering == "" {
+		errs = append(errs, field.Required(at.Child("member"), "say which member gets them"))
+	}
+	if len(a.Allocatable) == 0 {
+		for name, is := range map[string]bool{"labels": len(a.Labels) > 0, "taints": len(a.Taints) > 0} {
+			if is {
+				errs = append(errs, field.Forbidden(at.Child(name), "it goes with allocatable only"))
+			}
+		}
+	}
+	for name, q := range a.Allocatable {
+		if q.Sign() < 0 {
+			errs = append(errs, field.Invalid(at.Child("allocatable").Key(string(name)), q.String(), "it is below 0"))
+		}
+	}
+	errs = append(errs, metav1validation.ValidateLabels(a.Labels, at.Child("labels"))...)
+	effects := []corev1.TaintEffect{corev1.TaintEffectNoSchedule, corev1.TaintEffectPreferNoSchedule, corev1.TaintEffectNoExecute}
+	for i, t := range a.Taints {
+		if t.Key == "" {
+			errs = append(errs, field.Required(at.Child("taints").Index(i).Child("key"), ""))
+		}
+		if !slices.Contains(effects, t.Effect) {
+			errs = append(errs, field.NotSupported(at.Child("taints").Index(i).Child("effect"), t.Effect, effects))
+		}
+	}
+	return errs
+}
+
 // shapes returns what the nodes to add are like, and says to which member they
 // go if the question does not.
-func (p *play) shapes(a *AddNodes) ([]planner.Shape, error) {
+func (p *play) shapes(at *field.Path, a *AddNodes) ([]planner.Shape, *field.Error) {
 	if a.Offering != "" {
-		return p.offered(a)
+		return p.offered(at, a)
 	}
 	m := p.members[a.Member]
 	if m == nil {
-		return nil, p.unknown("member", a.Member, slices.Collect(maps.Keys(p.members)))
+		return nil, p.unknown(at.Child("member"), "member", a.Member, slices.Collect(maps.Keys(p.members)))
 	}
-	m.open()
 	switch {
 	case a.Like != "":
-		names := []string{}
-		for _, n := range m.nodes {
-			if n.Name == a.Like {
-				return m.alike(n, a.Count), nil
-			}
-			names = append(names, n.Name)
+		if n := m.node(a.Like); n != nil {
+			return m.alike(n, a.Count), nil
 		}
-		return nil, fmt.Errorf("%s has no node %q among its %d", a.Member, a.Like, len(names))
+		return nil, field.Invalid(at.Child("like"), a.Like, fmt.Sprintf("%s has no such node among its %d", a.Member, len(m.nodes())))
 	case a.InstanceType != "":
 		types := []string{}
-		for _, n := range m.nodes {
+		for _, n := range m.nodes() {
 			t := n.Labels[corev1.LabelInstanceTypeStable]
-			if t == a.InstanceType {
+			switch {
+			case t == "", scheduler.OfferingOf(n, m.virtual) != "":
+			case t == a.InstanceType:
 				return m.alike(n, a.Count), nil
-			}
-			if t != "" {
+			default:
 				types = append(types, t)
 			}
 		}
@@ -202,12 +309,12 @@ func (p *play) shapes(a *AddNodes) ([]planner.Shape, error) {
 				types = append(types, o.InstanceType)
 			}
 		}
-		return nil, p.unknown("instance type", a.InstanceType, slices.DeleteFunc(types, func(t string) bool { return t == "" }))
+		return nil, p.unknown(at.Child("instanceType"), "instance type", a.InstanceType, slices.DeleteFunc(types, func(t string) bool { return t == "" }))
 	}
 	return m.custom(a.Allocatable, a.Labels, a.Taints, a.Count), nil
 }
 
-func (p *play) offered(a *AddNodes) ([]planner.Shape, error) {
+func (p *play) offered(at *field.Path, a *AddNodes) ([]planner.Shape, *field.Error) {
 	var known []string
 	for i := range p.plans {
 		for _, o := range p.plans[i].Plan.Spec.Offerings {
@@ -219,13 +326,17 @@ func (p *play) offered(a *AddNodes) ([]planner.Shape, error) {
 				continue
 			}
 			if a.Member != "" && a.Member != o.Member {
-				return nil, fmt.Errorf("offering %s is of member %s, not of %s", o.Name, o.Member, a.Member)
+				return nil, field.Invalid(at.Child("member"), a.Member, fmt.Sprintf("offering %s is of member %s", o.Name, o.Member))
 			}
 			a.Member = o.Member
-			return planner.Shapes(p.plans[i], o.Name, a.Count)
+			shapes, err := planner.Shapes(p.plans[i].Input, o.Name, a.Count)
+			if err != nil {
+				return nil, field.Invalid(at.Child("offering"), a.Offering, err.Error())
+			}
+			return shapes, nil
 		}
 	}
-	return nil, p.unknown("offering", a.Offering, known)
+	return nil, p.unknown(at.Child("offering"), "offering of nodes", a.Offering, known)
 }
 
 // alike returns nodes like one that the member has.
@@ -249,8 +360,8 @@ func (m *member) custom(allocatable corev1.ResourceList, labels map[string]strin
 	}
 	n.Status.Capacity = n.Status.Allocatable
 	model := ""
-	for _, have := range m.nodes {
-		if isReady(have) {
+	for _, have := range m.nodes() {
+		if isReady(have) && scheduler.OfferingOf(have, m.virtual) == "" {
 			model = have.Name
 			break
 		}
@@ -265,9 +376,8 @@ const defaultPods = 110
 // times returns copies of a node with the daemon pods that a model has.
 func (m *member) times(n *corev1.Node, model string, count int) []planner.Shape {
 	s := planner.Shape{Node: n}
-	for _, p := range m.pods {
-		ref := metav1.GetControllerOfNoCopy(p)
-		if p.Spec.NodeName == model && model != "" && ref != nil && (ref.Kind == "DaemonSet" || ref.Kind == "Node") {
+	for _, p := range m.podsOn(model) {
+		if ofNode(p) {
 			s.Daemons = append(s.Daemons, p)
 		}
 	}

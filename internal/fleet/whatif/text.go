@@ -18,7 +18,7 @@ func (a Answer) Text() string {
 	}
 	fmt.Fprintf(&b, "%d other workloads stay as they are\n", a.Unchanged)
 	for _, c := range a.Clusters {
-		fmt.Fprintf(&b, "cluster %s is made (%s)\n", c, ClusterTime)
+		fmt.Fprintf(&b, "cluster %s is made: it is there after %s, and takes %s (%s)\n", c.Name, c.ReadyAfter.Duration, c.Takes.Duration, c.Because)
 	}
 	for _, o := range a.Orders {
 		fmt.Fprintf(&b, "nodes of %s: %d now, %d at most, %d in the end (%s an hour each, Ready %ds after the order)\n", o.Offering, o.Before, o.Peak, o.After, o.HourlyPrice, o.StartSeconds)

@@ -28,12 +28,15 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	fleetv1alpha1 "regionpool.io/provider-regionpool/apis/fleet/v1alpha1"
 	"regionpool.io/provider-regionpool/internal/fleet/planner"
+	"regionpool.io/provider-regionpool/internal/fleet/round"
 	"regionpool.io/provider-regionpool/internal/fleet/scheduler"
 )
 
-// ClusterTime is how long a cluster that has to be made takes: the middle of the
-// 5 to 20 minutes that managed clusters of the clouds take.
+// ClusterTime is how long a cluster that has to be made takes if none was seen
+// being made there: the middle of the 5 to 20 minutes that managed clusters of the
+// clouds take.
 const ClusterTime = 10 * time.Minute
 
 // DefaultHorizon is how far a question looks ahead if it does not say: longer
@@ -48,9 +51,19 @@ const maxRounds = 500
 type World struct {
 	// Input of the round.
 	Input scheduler.Input
-	// Plans has the input of the plan of each pool. What a round finds (demands,
-	// replicas, what runs on virtual nodes, forks) is not looked at.
-	Plans []planner.Input
+	// Plans of the pools.
+	Plans []Plan
+}
+
+// A Plan is what a round knows of the plan of a pool.
+type Plan struct {
+	// Input of the plan, with what its reservations bring. What a round finds is
+	// not looked at: see round.Plan.
+	planner.Input
+	// Bare is the plan without its reservations; nil if there are none.
+	Bare *fleetv1alpha1.CapacityPlan
+	// Reserving are the reservations of the pool, the oldest first.
+	Reserving []*round.Reservation
 }
 
 // A Question is changes that are made all at once. One without changes asks what
@@ -106,7 +119,7 @@ type Answer struct {
 	// Orders of nodes, and nodes given back, by offering.
 	Orders []Order `json:"orders,omitempty"`
 	// Clusters that have to be made.
-	Clusters []string `json:"clusters,omitempty"`
+	Clusters []Cluster `json:"clusters,omitempty"`
 	// HourlyCost of what is wanted, in the currency of the pools.
 	HourlyCost Cost `json:"hourlyCost"`
 	// Unplaced replicas in the end, of all workloads.
@@ -120,6 +133,17 @@ type Answer struct {
 	Settled bool `json:"settled"`
 	// Moments at which the numbers changed.
 	Moments []Moment `json:"moments"`
+}
+
+// A Cluster that has to be made, or is being made.
+type Cluster struct {
+	// Name of the member.
+	Name string `json:"name"`
+	// ReadyAfter is when it is there. Takes is how long it takes in all, Because
+	// why that is thought.
+	ReadyAfter metav1.Duration `json:"readyAfter"`
+	Takes      metav1.Duration `json:"takes"`
+	Because    string          `json:"because"`
 }
 
 // A Placement is a workload whose replicas are placed differently.
@@ -183,12 +207,20 @@ type Moment struct {
 // Ask answers a question. An error says what is wrong with the question, or that
 // the context ended.
 func Ask(ctx context.Context, w World, q Question) (Answer, error) {
-	p := newPlay(ctx, w)
-	before, err := p.decide()
+	now, err := newPlay(ctx, w)
 	if err != nil {
 		return Answer{}, err
 	}
-	p = newPlay(ctx, w)
+	defer now.close()
+	before, err := now.decide()
+	if err != nil {
+		return Answer{}, err
+	}
+	p, err := newPlay(ctx, w)
+	if err != nil {
+		return Answer{}, err
+	}
+	defer p.close()
 	if err := p.change(q); err != nil {
 		return Answer{}, err
 	}

@@ -3,6 +3,7 @@ package whatif
 import (
 	"context"
 	"errors"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"regionpool.io/provider-regionpool/internal/fleet/scheduler"
 )
 
 type placement = map[string]int32
@@ -84,7 +87,7 @@ func TestAsk(t *testing.T) {
 					Before: Placed{Wanted: 12, Members: placement{"idc-a": 4, "idc-b": 4, "ack": 4}},
 					After:  Placed{Wanted: 24, Members: placement{"idc-a": 4, "idc-b": 4, "ack": 12, "tke": 4}},
 				}},
-				Unchanged: 1, Clusters: []string{"tke"},
+				Unchanged: 1, Clusters: []Cluster{{Name: "tke", ReadyAfter: seconds(600), Takes: seconds(600), Because: "assumed: no cluster was seen being made in tke"}},
 				Orders: []Order{
 					{Pool: "pool", Offering: "ack-g", Member: "ack", Before: 1, Peak: 3, After: 3, HourlyPrice: "1", StartSeconds: 90},
 					{Pool: "pool", Offering: "tke-s", Member: "tke", Peak: 1, After: 1, HourlyPrice: "1.5", StartSeconds: 90},
@@ -190,31 +193,60 @@ func TestAsk(t *testing.T) {
 }
 
 func TestAskWrongly(t *testing.T) {
+	negative := corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("-1")}
+	cpu := corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("1")}
+	add := func(a AddNodes) Question {
+		if a.Count == 0 {
+			a.Count = 1
+		}
+		return Question{AddNodes: []AddNodes{a}}
+	}
 	cases := map[string]struct {
 		reason   string
 		question Question
-		want     string
+		// want are parts of the error.
+		want []string
 	}{
-		"Binding":      {"There is none", Question{Scale: []Scale{{Binding: "default/nope", Replicas: 1}}}, `no pool places "default/nope"`},
-		"Replicas":     {"Fewer than none", Question{Scale: []Scale{{Binding: "default/web", Replicas: -1}}}, "cannot have -1 replicas"},
-		"Member":       {"There is none", Question{Lose: []string{"idc-z"}}, `there is no member "idc-z"; there are ack, idc-a, idc-b, tke`},
-		"MemberTwice":  {"It is lost already", Question{Lose: []string{"idc-a", "idc-a"}}, `there is no member "idc-a"`},
-		"Offering":     {"There is none", Question{AddNodes: []AddNodes{{Offering: "ack-x", Count: 1}}}, `there is no offering "ack-x"; there are ack-g, tke-s`},
-		"WrongMember":  {"It is another's", Question{AddNodes: []AddNodes{{Offering: "ack-g", Member: "tke", Count: 1}}}, "offering ack-g is of member ack, not of tke"},
-		"InstanceType": {"There is none", Question{AddNodes: []AddNodes{{Member: "idc-a", InstanceType: "x", Count: 1}}}, `there is no instance type "x"; there are rack, type.ack-g, type.tke-s`},
-		"Like":         {"There is no such node", Question{AddNodes: []AddNodes{{Member: "idc-a", Like: "x", Count: 1}}}, `idc-a has no node "x" among its 2`},
-		"Unsaid":       {"It is not said what they are like", Question{AddNodes: []AddNodes{{Member: "idc-a", Count: 1}}}, "say what the 1 nodes are like"},
-		"Contradicted": {"It is said twice", Question{AddNodes: []AddNodes{{Member: "idc-a", Offering: "ack-g", Like: "x", Count: 1}}}, "by one of"},
-		"Count":        {"Too many", Question{AddNodes: []AddNodes{{Offering: "ack-g", Count: 10001}}}, "say 1 to 10000"},
-		"NotThere":     {"A member that is not there has no nodes", Question{AddNodes: []AddNodes{{Member: "tke", InstanceType: "type.tke-s", Count: 1}}}, "it takes no replicas now"},
-		"Past":         {"Time goes one way", Question{Horizon: seconds(-1)}, "cannot look -1s ahead"},
+		"Binding":      {"There is none", Question{Scale: []Scale{{Binding: "default/nope", Replicas: 1}}}, []string{"scale[0].binding", `no pool places "default/nope"`}},
+		"NoBinding":    {"None is named", Question{Scale: []Scale{{Replicas: 1}}}, []string{"scale[0].binding", "no pool places"}},
+		"Replicas":     {"Fewer than none", Question{Scale: []Scale{{Binding: "default/web", Replicas: -1}}}, []string{"scale[0].replicas", "-1", "say 0 to 1000000"}},
+		"Crowd":        {"More than any region has", Question{Scale: []Scale{{Binding: "default/web", Replicas: 1000001}}}, []string{"scale[0].replicas"}},
+		"Whole":        {"A group is placed whole", Question{Scale: []Scale{{Binding: "default/train", Replicas: 3}}}, []string{"scale[0].binding", "placed whole"}},
+		"Everywhere":   {"It has no replicas", Question{Scale: []Scale{{Binding: "default/agent", Replicas: 3}}}, []string{"scale[0].binding", "goes whole to every member"}},
+		"ScaledTwice":  {"Only one of them can be", Question{Scale: []Scale{{Binding: "default/web", Replicas: 3}, {Binding: "default/Deployment/web", Replicas: 4}}}, []string{"scale[1].binding", "Duplicate"}},
+		"Member":       {"There is none", Question{Lose: []string{"idc-z"}}, []string{"lose[0]", "idc-z", "there is no such member; there are ack, idc-a, idc-b, tke"}},
+		"MemberTwice":  {"It is lost already", Question{Lose: []string{"idc-a", "idc-a"}}, []string{"lose[1]", "Duplicate"}},
+		"LostAndMore":  {"What is lost gets nothing", Question{Lose: []string{"idc-a"}, AddNodes: []AddNodes{{Member: "idc-a", Like: "idc-a-0", Count: 1}}}, []string{"addNodes[0].member", "lost in the same question"}},
+		"Offering":     {"There is none", add(AddNodes{Offering: "ack-x"}), []string{"addNodes[0].offering", "there are ack-g, tke-s"}},
+		"WrongMember":  {"It is another's", add(AddNodes{Offering: "ack-g", Member: "tke"}), []string{"addNodes[0].member", "offering ack-g is of member ack"}},
+		"NoMember":     {"Somebody must get them", add(AddNodes{InstanceType: "rack"}), []string{"addNodes[0].member", "which member"}},
+		"AddTo":        {"There is no such member", add(AddNodes{Member: "idc-z", InstanceType: "rack"}), []string{"addNodes[0].member", "there is no such member"}},
+		"InstanceType": {"There is none", add(AddNodes{Member: "idc-a", InstanceType: "x"}), []string{"addNodes[0].instanceType", "there are rack, type.ack-g, type.tke-s"}},
+		"Like":         {"There is no such node", add(AddNodes{Member: "idc-a", Like: "x"}), []string{"addNodes[0].like", "idc-a has no such node among its 2"}},
+		"Unsaid":       {"It is not said what they are like", add(AddNodes{Member: "idc-a"}), []string{"addNodes[0]", "say what the nodes are like, by one of"}},
+		"Contradicted": {"It is said twice", add(AddNodes{Member: "idc-a", Offering: "ack-g", Like: "x"}), []string{"addNodes[0]", "only once"}},
+		"Stray":        {"Labels belong to allocatable", add(AddNodes{Member: "idc-a", Like: "idc-a-0", Labels: map[string]string{"a": "b"}}), []string{"addNodes[0].labels", "allocatable only"}},
+		"Negative":     {"A node has no less than nothing", add(AddNodes{Member: "idc-a", Allocatable: negative}), []string{"addNodes[0].allocatable[cpu]", "below 0"}},
+		"Label":        {"A label is one", add(AddNodes{Member: "idc-a", Allocatable: cpu, Labels: map[string]string{"a b": ""}}), []string{"addNodes[0].labels"}},
+		"Taint":        {"A taint has an effect", add(AddNodes{Member: "idc-a", Allocatable: cpu, Taints: []corev1.Taint{{Key: "a", Effect: "No"}}}), []string{"addNodes[0].taints[0].effect", "NoSchedule"}},
+		"Count":        {"Too many", add(AddNodes{Offering: "ack-g", Count: 10001}), []string{"addNodes[0].count", "say 1 to 10000"}},
+		"NotThere":     {"A member that is not there has no nodes", add(AddNodes{Member: "tke", InstanceType: "type.tke-s"}), []string{"addNodes[0].member", "it takes no replicas now"}},
+		"Past":         {"Time goes one way", Question{Horizon: seconds(-1)}, []string{"horizon", "-1s"}},
+		"Far":          {"Nobody knows", Question{Horizon: metav1.Duration{Duration: 31 * 24 * time.Hour}}, []string{"horizon", "720h"}},
+		"All":          {"All that is wrong is said", Question{Lose: []string{"x"}, Scale: []Scale{{Binding: "default/web", Replicas: -1}}, Horizon: seconds(-1)}, []string{"lose[0]", "scale[0].replicas", "horizon"}},
 	}
-	w := spilled(t).world()
+	r := spilled(t)
+	r.bindings = append(r.bindings,
+		scheduler.Binding{ID: "default/train", Pool: "pool", Divided: true, Gang: true, Replicas: 1},
+		scheduler.Binding{ID: "default/agent", Pool: "pool"})
+	w := r.world()
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			_, err := Ask(context.Background(), w, tc.question)
-			if err == nil || !strings.Contains(err.Error(), tc.want) {
-				t.Errorf("\nReason: %s\nAsk(...): want an error with %q, got %v", tc.reason, tc.want, err)
+			for _, want := range tc.want {
+				if err == nil || !strings.Contains(err.Error(), want) {
+					t.Errorf("\nReason: %s\nAsk(...): want an error with %q, got %v", tc.reason, want, err)
+				}
 			}
 		})
 	}
@@ -223,4 +255,33 @@ func TestAskWrongly(t *testing.T) {
 	if _, err := Ask(ctx, w, Question{Lose: []string{"idc-a"}}); !errors.Is(err, context.Canceled) {
 		t.Errorf("\nReason: The context has ended\nAsk(...): got %v", err)
 	}
+}
+
+// FuzzRead: whatever is asked, there is an answer, or an error that names a field
+// or says that it is no question.
+func FuzzRead(f *testing.F) {
+	for _, seed := range []string{
+		`{"scale":[{"binding":"default/web","replicas":20}]}`, `{"lose":["idc-a"],"horizon":"5m"}`, `{"addNodes":[{"member":"idc-a","like":"idc-a-0","count":2}]}`,
+		`{"addNodes":[{"member":"idc-b","count":1,"allocatable":{"cpu":"8"},"labels":{"a":"b"},"taints":[{"key":"x","effect":"NoSchedule"}]}]}`,
+		`{`, `[]`, `null`, `{} {}`, `{"scal":[]}`, `{"scale":{}}`, `{"scale":[{"replicas":"x"}]}`, `{"horizon":"soon"}`, `{"horizon":7}`,
+		`{"addNodes":[{"allocatable":{"cpu":"much"}}]}`, `{"addNodes":[{"count":-1}],"lose":[""]}`, `{"scale":[{"binding":"default/web","replicas":99999999999}]}`,
+	} {
+		f.Add(seed)
+	}
+	named := regexp.MustCompile(`^\[?(scale|lose|addNodes|horizon)\b|cannot read the question|^[^ ]+: Invalid value: .*unknown field`)
+	var w *World
+	f.Fuzz(func(t *testing.T, raw string) {
+		q, err := Read(strings.NewReader(raw))
+		if err == nil {
+			if w == nil {
+				now := spilled(t).world()
+				w = &now
+			}
+			q.Horizon.Duration = min(q.Horizon.Duration, time.Minute)
+			_, err = Ask(t.Context(), *w, q)
+		}
+		if err != nil && !named.MatchString(err.Error()) {
+			t.Errorf("\nReason: An error names the field\nRead(%q): got %v", raw, err)
+		}
+	})
 }

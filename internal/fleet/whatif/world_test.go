@@ -13,6 +13,7 @@ import (
 
 	fleetv1alpha1 "regionpool.io/provider-regionpool/apis/fleet/v1alpha1"
 	"regionpool.io/provider-regionpool/internal/fleet/planner"
+	"regionpool.io/provider-regionpool/internal/fleet/round"
 	"regionpool.io/provider-regionpool/internal/fleet/scheduler"
 	"regionpool.io/provider-regionpool/internal/simulation"
 	"regionpool.io/provider-regionpool/internal/snapshot"
@@ -32,20 +33,25 @@ var simulator = sync.OnceValue(func() simulation.Simulator {
 // A region has two self-built members of two nodes of 4 CPU each, idc-a and
 // idc-b, and the cloud clusters ack (there) and tke (to be made).
 type region struct {
-	t        *testing.T
+	t        testing.TB
 	nodes    map[string][]*corev1.Node
 	pods     map[string][]*corev1.Pod
 	bindings []scheduler.Binding
 	plan     *fleetv1alpha1.CapacityPlan
 	memory   planner.Memory
-	state    map[string]scheduler.MemberState
-	now      time.Time
-	serial   int
+	// reserving are the reservations, with their targets.
+	reserving []*round.Reservation
+	// virtual offerings of the plan, and objects of the members.
+	virtual []scheduler.Virtual
+	objects []snapshot.Object
+	state   map[string]scheduler.MemberState
+	now     time.Time
+	serial  int
 }
 
 var memberNames = []string{"idc-a", "idc-b", "ack", "tke"}
 
-func newRegion(t *testing.T) *region {
+func newRegion(t testing.TB) *region {
 	t.Helper()
 	hour := metav1.Duration{Duration: time.Hour}
 	fee := resource.MustParse("0.5")
@@ -87,6 +93,12 @@ func (r *region) node(member, name string, n *corev1.Node) {
 
 // deploy adds a Deployment of pods of one CPU, all of which run.
 func (r *region) deploy(name string, assigned map[string]int32) {
+	r.declare(name, assigned)
+	r.run(&r.bindings[len(r.bindings)-1])
+}
+
+// declare a Deployment of pods of one CPU.
+func (r *region) declare(name string, assigned map[string]int32) {
 	b := scheduler.Binding{
 		ID: "default/" + name + "-deployment", Pool: "pool", Divided: true, Movable: true, Created: epoch.Add(time.Duration(len(r.bindings)) * time.Second),
 		Workload: snapshot.WorkloadKey{Namespace: "default", Kind: "Deployment", Name: name}, Assigned: assigned,
@@ -101,39 +113,20 @@ func (r *region) deploy(name string, assigned map[string]int32) {
 		b.Replicas += n
 	}
 	r.bindings = append(r.bindings, b)
-	r.follow()
 }
 
-// follow gives each member the pods that are assigned to it, each on the first
-// node that has room, and takes away the newest.
-func (r *region) follow() {
-	for i := range r.bindings {
-		b := &r.bindings[i]
-		for _, name := range memberNames {
-			mine := []int{}
-			for j, p := range r.pods[name] {
-				if p.Labels["app"] == b.Workload.Name {
-					mine = append(mine, j)
-				}
-			}
-			want := int(b.Assigned[name])
-			for len(mine) > want {
-				j := mine[len(mine)-1]
-				r.pods[name] = append(r.pods[name][:j:j], r.pods[name][j+1:]...)
-				mine = mine[:len(mine)-1]
-			}
-			for range want - len(mine) {
-				r.pod(name, b)
-			}
+// run gives each member the pods of a Deployment that are assigned to it, each on
+// the first node that has room.
+func (r *region) run(b *scheduler.Binding) {
+	for _, name := range memberNames {
+		for range b.Assigned[name] {
+			r.pod(name, b, r.free(name))
 		}
 	}
 }
 
-func (r *region) pod(member string, b *scheduler.Binding) {
-	used := map[string]int{}
-	for _, p := range r.pods[member] {
-		used[p.Spec.NodeName]++
-	}
+// pod makes one in a member. It runs, if it gets a node.
+func (r *region) pod(member string, b *scheduler.Binding, node string) {
 	pod, err := b.Template.Pod(nil)
 	if err != nil {
 		r.t.Fatal(err)
@@ -141,26 +134,37 @@ func (r *region) pod(member string, b *scheduler.Binding) {
 	r.serial++
 	pod.Name = fmt.Sprintf("%s-%d", b.Workload.Name, r.serial)
 	pod.UID = types.UID(member + pod.Name)
-	for _, n := range r.nodes[member] {
-		if used[n.Name] < 4 {
-			pod.Spec.NodeName = n.Name
-			pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}
-			break
-		}
+	if pod.Spec.NodeName = node; node != "" {
+		pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}
 	}
 	r.pods[member] = append(r.pods[member], pod)
+}
+
+// free is the first node of a member that has room for a pod; empty if none has.
+func (r *region) free(member string) string {
+	used := map[string]int{}
+	for _, p := range r.pods[member] {
+		used[p.Spec.NodeName]++
+	}
+	for _, n := range r.nodes[member] {
+		if used[n.Name] < 4 {
+			return n.Name
+		}
+	}
+	return ""
 }
 
 // world is what a round sees of the region.
 func (r *region) world() World {
 	r.t.Helper()
 	w := World{Input: scheduler.Input{Now: r.now, Settings: scheduler.DefaultSettings, Bindings: r.bindings}}
-	pool := scheduler.Pool{Name: "pool", StabilizationWindow: 5 * time.Minute}
-	in := planner.Input{Now: r.now, SeenAt: r.now, Plan: r.plan, Memory: r.memory, Members: map[string]planner.Member{}, Simulator: simulator(), Settings: planner.DefaultSettings}
+	pool := scheduler.Pool{Name: "pool", StabilizationWindow: 5 * time.Minute, Virtual: r.virtual}
+	merged := round.Merge(r.plan, r.reserving, r.now, r.memory)
+	in := planner.Input{Now: r.now, SeenAt: r.now, Plan: merged, Memory: r.memory, Members: map[string]planner.Member{}, Simulator: simulator(), Settings: planner.DefaultSettings}
 	for i, name := range memberNames {
 		m := scheduler.Member{Name: name, Tier: int32(max(0, i-1)), Elastic: i > 1, State: r.state[name]}
 		if m.State != scheduler.Absent {
-			s, err := snapshot.New(r.nodes[name], r.pods[name])
+			s, err := snapshot.New(r.nodes[name], r.pods[name], r.objects...)
 			if err != nil {
 				r.t.Fatal(err)
 			}
@@ -175,7 +179,12 @@ func (r *region) world() World {
 		in.Members[name] = planner.Member{State: m.State, Snapshot: m.Snapshot, Simulator: m.Simulator}
 		pool.Members = append(pool.Members, m)
 	}
+	used := map[string]int32{}
+	for i := range r.bindings {
+		used[r.bindings[i].ID] = r.bindings[i].Assigned["ack"] + r.bindings[i].Assigned["tke"]
+	}
+	pool.Holds, in.Reservations = round.Hold(merged, r.reserving, used)
 	w.Input.Pools = []scheduler.Pool{pool}
-	w.Plans = []planner.Input{in}
+	w.Plans = []Plan{{Input: in, Bare: r.plan, Reserving: r.reserving}}
 	return w
 }
