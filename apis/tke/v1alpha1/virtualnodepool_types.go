@@ -66,6 +66,11 @@ type VirtualNodePoolObservation struct {
 	// +optional
 	// +listType=set
 	Nodes []string `json:"nodes,omitempty"`
+
+	// DrainingSince is when the nodes of a pool that is being deleted were
+	// cordoned.
+	// +optional
+	DrainingSince *metav1.Time `json:"drainingSince,omitempty"`
 }
 
 // A VirtualNodePoolSpec is the desired state of a VirtualNodePool.

@@ -68,13 +68,18 @@ type Handover struct {
 }
 
 // HandOver starts or continues the handover of a pool that is being deleted, if
-// its cluster stays. When its time has just ended an event says so.
-func (b *Base) HandOver(cr resource.Managed, stays bool, timeout time.Duration) Handover {
+// its cluster stays. Its time runs from begun on, when fleet could see which nodes
+// go: zero if it cannot yet. When the time has just ended an event says so.
+func (b *Base) HandOver(cr resource.Managed, stays bool, begun time.Time, timeout time.Duration) Handover {
 	if !stays {
 		return Handover{}
 	}
-	h := Handover{until: cr.GetDeletionTimestamp().Add(timeout)}
-	h.over = b.Clock.Now().After(h.until)
+	now := b.Clock.Now()
+	if begun.IsZero() {
+		begun = now
+	}
+	h := Handover{until: begun.Add(timeout)}
+	h.over = now.After(h.until)
 	if was := cr.GetCondition(lifecycle.TypeDeletionBlocked); h.over && was.Reason == lifecycle.ReasonHandover {
 		b.Record.Event(cr, event.Warning("HandoverEnded", errors.Errorf("replicas have found no place elsewhere within %s and are evicted", timeout)))
 	}

@@ -30,6 +30,8 @@ type binding struct {
 	status *workv1alpha2.ResourceBindingStatus
 	// read is what was decoded of it already, or nil.
 	read *reading
+	// expected says that it is what a flight makes of it, see flights.
+	expected bool
 }
 
 // A reading is what is encoded in a binding, which rounds look at each time. It

@@ -1,16 +1,21 @@
 package controller
 
 import (
+	"context"
+	"errors"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	coordinationv1 "k8s.io/api/coordination/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/tools/events"
 	clocktesting "k8s.io/utils/clock/testing"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	fleetv1alpha1 "regionpool.io/provider-regionpool/apis/fleet/v1alpha1"
 )
@@ -39,7 +44,9 @@ func TestClaim(t *testing.T) {
 		lease  *coordinationv1.Lease
 		// taken says that others claim the pool after this fleet has had it.
 		taken bool
-		want  want
+		// unreadable Leases.
+		unreadable bool
+		want       want
 	}{
 		"New":     {reason: "A pool of nobody is claimed, once.", want: want{By: "ours", Serves: true, Writes: 1}},
 		"Ours":    {reason: "After a restart, or a change of the leader, nothing is written.", by: "ours", want: want{By: "ours", Serves: true}},
@@ -50,6 +57,10 @@ func TestClaim(t *testing.T) {
 		"TakenByTheDead": {
 			reason: "It has it again when the others have no leader any more.",
 			lease:  lease(time.Minute), taken: true, want: want{By: "ours", Serves: true, Writes: 2},
+		},
+		"Unreadable": {
+			reason: "Whether the others are alive cannot be read: the pool waits, and no other for it.",
+			by:     "others", unreadable: true, want: want{By: "others", Events: 1},
 		},
 		"NotAsked": {reason: "A fleet of other pools claims nothing.", pools: []string{"other"}},
 	}
@@ -66,6 +77,11 @@ func TestClaim(t *testing.T) {
 			f, writes := newFleet(t, objs, idcNode())
 			recorder := events.NewFakeRecorder(8)
 			f.Name, f.Pools, f.Events, f.Clock = "ours", tc.pools, recorder, clocktesting.NewFakeClock(now)
+			if tc.unreadable {
+				f.Live = interceptor.NewClient(f.Client.(client.WithWatch), interceptor.Funcs{Get: func(context.Context, client.WithWatch, client.ObjectKey, client.Object, ...client.GetOption) error {
+					return apierrors.NewForbidden(schema.GroupResource{Resource: "leases"}, "others", errors.New("no rule"))
+				}})
+			}
 			read := func() {
 				t.Helper()
 				if err := f.readPlans(t.Context(), &view{known: map[string]bool{}}); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -44,18 +45,12 @@ func newFlights() *flights {
 	return &flights{assigning: make(chan struct{}, parallel), telling: make(chan struct{}, telling), byID: map[string]*flight{}}
 }
 
-// start a flight, unless there is one of the binding. Then that is said when it
-// lands.
-func (f *flights) start(id string, base, expected client.Object) bool {
+// start a flight of a binding that has none.
+func (f *flights) start(id string, base, expected client.Object) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if have := f.byID[id]; have != nil {
-		have.again = true
-		return false
-	}
 	f.byID[id] = &flight{base: base, expected: expected}
 	f.wg.Add(1)
-	return true
 }
 
 // advance notes what the API has now of a binding in flight, and what it still
@@ -80,9 +75,22 @@ func (f *flights) land(id string, err error) (again, first bool) {
 	return again, err != nil && len(f.errs) == 1
 }
 
+// again has a round asked for when the flight of a binding lands. It reports
+// whether there is one.
+func (f *flights) again(id string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	have := f.byID[id]
+	if have != nil {
+		have.again = true
+	}
+	return have != nil
+}
+
 // over returns a binding as it is when its flight has landed, and whether it is
-// expected only: unless newest knows better. Newest is asked after the flight was
-// looked for, so that one which lands meanwhile is not missed.
+// expected only: unless newest knows of something that the decision was not made
+// for. Newest is asked after the flight was looked for, so that one which lands
+// meanwhile is not missed.
 func (f *flights) over(id string, newest func() client.Object) (client.Object, bool) {
 	f.mu.Lock()
 	var base, expected client.Object
@@ -91,7 +99,7 @@ func (f *flights) over(id string, newest func() client.Object) (client.Object, b
 	}
 	f.mu.Unlock()
 	out := newest()
-	if base == nil || base.GetUID() != out.GetUID() || older(base, out) {
+	if base == nil || older(base, out) && moved(base, out) || base.GetUID() != out.GetUID() {
 		return out, false
 	}
 	return expected, true
@@ -118,6 +126,13 @@ func in(ctx context.Context, slots chan struct{}, fn func() error) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// moved reports whether a binding is another one, or more than its status has
+// changed: a decision about the former is none about the latter.
+func moved(was, is client.Object) bool {
+	return is.GetUID() != was.GetUID() || is.GetGeneration() != was.GetGeneration() ||
+		!maps.Equal(is.GetAnnotations(), was.GetAnnotations()) || !maps.Equal(is.GetLabels(), was.GetLabels())
 }
 
 // errMoved says that a binding is not what was decided about any more.

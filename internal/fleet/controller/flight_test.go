@@ -35,6 +35,7 @@ func TestFlights(t *testing.T) {
 		"None":   {reason: "What is not in flight is as it is.", fly: func(*flights) {}, newest: obj("1", "cached"), want: "cached"},
 		"Behind": {reason: "What is being written counts as written.", fly: func(f *flights) { f.start("a", obj("1", "base"), obj("1", "expected")) }, newest: obj("1", "cached"), want: "expected", expected: true},
 		"Newer":  {reason: "What the API has since then is known better.", fly: func(f *flights) { f.start("a", obj("1", "base"), obj("1", "expected")) }, newest: obj("2", "cached"), want: "cached"},
+		"Status": {reason: "A newer status lets the decision stand.", fly: func(f *flights) { f.start("a", obj("1", "base"), obj("1", "expected")) }, newest: obj("2", "base"), want: "expected", expected: true},
 		"Advanced": {reason: "What was written in part becomes the rest.", fly: func(f *flights) {
 			f.start("a", obj("1", "base"), obj("1", "expected"))
 			f.advance("a", obj("2", "written"), obj("2", "told"))
@@ -67,6 +68,9 @@ func TestRoundsWhileWriting(t *testing.T) {
 		refuse error
 		// meanwhile is done to the binding in flight.
 		meanwhile func(*workv1alpha2.ResourceBinding)
+		// important says that the second goes before the first, and queued that
+		// nothing of that was sent yet.
+		important, queued bool
 		// want replicas of both while the first is in flight, and after that.
 		during, after map[string]int32
 		kicked        bool
@@ -89,8 +93,16 @@ func TestRoundsWhileWriting(t *testing.T) {
 		"Scaled": {
 			reason: "A binding that was changed while it was in flight is decided anew when that has landed, and the rest is for others",
 			refuse: apierrors.NewConflict(schema.GroupResource{}, "web", errors.New("changed")), kicked: true,
-			meanwhile: func(b *workv1alpha2.ResourceBinding) { b.Spec.Replicas = 1 },
+			meanwhile: func(b *workv1alpha2.ResourceBinding) { b.Spec.Replicas, b.Generation = 1, b.Generation+1 },
 			during:    map[string]int32{"web": 0, "late": 1}, after: map[string]int32{"web": 1, "late": 1},
+		},
+		"Told": {
+			reason: "What Karmada says of a binding in flight does not take its place from it, not even for one that is more important",
+			meanwhile: func(b *workv1alpha2.ResourceBinding) {
+				b.Status.AggregatedStatus = []workv1alpha2.AggregatedStatusItem{{ClusterName: "idc-a"}}
+			},
+			important: true, queued: true,
+			during: map[string]int32{"web": 0, "late": 0}, after: map[string]int32{"web": 2, "late": 0},
 		},
 	}
 	for name, tc := range cases {
@@ -105,6 +117,12 @@ func TestRoundsWhileWriting(t *testing.T) {
 			var sent atomic.Int32
 			fly := make(chan struct{})
 			f.Client = interceptor.NewClient(under, interceptor.Funcs{
+				Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+					if tc.queued && key.Name == rb.Name {
+						<-fly
+					}
+					return c.Get(ctx, key, o, opts...)
+				},
 				Patch: func(ctx context.Context, c client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption) error {
 					if o.GetName() != rb.Name || sent.Add(1) > 1 {
 						return c.Patch(ctx, o, p, opts...)
@@ -144,6 +162,9 @@ func TestRoundsWhileWriting(t *testing.T) {
 			late.Name, late.UID, late.Spec.Resource.Name, late.Spec.Resource.UID, late.Spec.Replicas = "late-deployment", "late", "late", "late", 1
 			late.CreationTimestamp = metav1.NewTime(time.Now().Add(time.Minute))
 			d.Name, d.UID, d.Spec.Replicas = "late", "late", ptr.To(int32(1))
+			if tc.important {
+				late.Spec.SchedulePriority = &workv1alpha2.SchedulePriority{Priority: 10}
+			}
 			for _, o := range []client.Object{d, late} {
 				if err := under.Create(ctx, o); err != nil {
 					t.Fatal(err)
@@ -174,7 +195,7 @@ func TestRoundsWhileWriting(t *testing.T) {
 				time.Sleep(10 * time.Millisecond)
 			}
 			check("while the first is in flight", tc.during)
-			if n := sent.Load(); n != 1 {
+			if n := sent.Load(); (n == 0) != tc.queued || n > 1 {
 				t.Errorf("\nReason: %s\nsent %d times while in flight", tc.reason, n)
 			}
 			select {

@@ -24,6 +24,9 @@ const AnnotationServedBy = "fleet.regionpool.io/served-by"
 // LeaseNamespace is where fleets elect their leaders.
 const LeaseNamespace = "karmada-system"
 
+// claimAgain is when a claim that failed is tried again.
+const claimAgain = 5 * time.Second
+
 var refusedPools = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 	Namespace: "regionpool", Subsystem: "fleet", Name: "pool_refused",
 	Help: "1 for each pool that this fleet should serve, and does not because another does.",
@@ -53,10 +56,12 @@ func (f *Fleet) serves(pool string) bool {
 // has it: one from which it was taken leaves it alone, so that two never decide at
 // the same time for long, whatever their clocks say. Nothing is written while it is
 // held.
-func (f *Fleet) claim(ctx context.Context, p *fleetv1alpha1.CapacityPlan) error {
+func (f *Fleet) claim(ctx context.Context, p *fleetv1alpha1.CapacityPlan) {
 	if f.Name == "" || len(f.Pools) > 0 && !slices.Contains(f.Pools, p.Name) {
-		return nil
+		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
 	c := f.claims[p.Name]
 	if c == nil {
 		c = &claim{}
@@ -67,35 +72,45 @@ func (f *Fleet) claim(ctx context.Context, p *fleetv1alpha1.CapacityPlan) error 
 	case by == f.Name:
 		f.refuse(p, c, "")
 		c.mine = true
-		return nil
+		return
 	case c.refused != "" && c.next.After(f.Clock.Now()):
-		return nil
+		return
 	case by != "":
 		known, alive, err := f.alive(ctx, by)
 		if err != nil {
-			return err
+			f.postpone(p, c, err)
+			return
 		}
 		if alive || c.mine && !known {
 			c.next = f.Clock.Now().Add(slow)
 			f.refuse(p, c, fmt.Sprintf("pool %s is served by the fleets %s: this fleet, %s, leaves it alone; give each pool to one of them, see --pool", p.Name, by, f.Name))
-			return nil
+			return
 		}
 	}
 	out := p.DeepCopy()
 	withAnnotation(out, AnnotationServedBy, f.Name)
 	if err := f.Client.Patch(ctx, out, client.MergeFromWithOptions(p, client.MergeFromWithOptimisticLock{}), client.FieldOwner(FieldOwner)); err != nil {
 		if !apierrors.IsConflict(err) {
-			return fmt.Errorf("cannot claim pool %s: %w", p.Name, err)
+			f.postpone(p, c, fmt.Errorf("cannot claim pool %s: %w", p.Name, err))
+			return
 		}
-		// Who was faster is seen in the next round.
-		f.refuse(p, c, fmt.Sprintf("pool %s is being claimed", p.Name))
+		// Somebody has written the plan, perhaps only the provider. The next round
+		// sees who has the pool.
+		c.refused, c.next = fmt.Sprintf("pool %s is being claimed", p.Name), f.Clock.Now()
 		f.Kick()
-		return nil
+		return
 	}
 	f.plans.put(p.Name, out)
 	f.refuse(p, c, "")
 	c.mine = true
-	return nil
+}
+
+// postpone the claim of a pool of which it cannot be found out whether others serve
+// it. Other pools do not wait for it.
+func (f *Fleet) postpone(p *fleetv1alpha1.CapacityPlan, c *claim, why error) {
+	c.next = f.Clock.Now().Add(claimAgain)
+	f.Log.Error(why, "Pool waits", "pool", p.Name)
+	f.refuse(p, c, fmt.Sprintf("pool %s waits: it is not known whether others serve it", p.Name))
 }
 
 // refuse a pool with a reason, or none, and say so when that changes.

@@ -146,8 +146,9 @@ func (f *Fleet) readPlans(ctx context.Context, v *view) error {
 	f.unclaim(list.Items)
 	for i := range list.Items {
 		p := &list.Items[i]
-		if err := f.claim(ctx, f.plans.latest(p.Name, p).(*fleetv1alpha1.CapacityPlan)); err != nil {
-			return err
+		f.claim(ctx, f.plans.latest(p.Name, p).(*fleetv1alpha1.CapacityPlan))
+		if c := f.claims[p.Name]; c != nil && c.refused != "" && c.next.After(v.now) {
+			v.readAgain = earlier(v.readAgain, c.next)
 		}
 		if !f.serves(p.Name) {
 			continue
@@ -183,7 +184,7 @@ func (f *Fleet) readBindings(ctx context.Context, v *view) ([]binding, error) {
 		keep[b.id()] = true
 		now, expected := f.flights.over(b.id(), func() client.Object { return f.bindings.latest(b.id(), o) })
 		b = bindingOf(now)
-		if !expected {
+		if b.expected = expected; !expected {
 			b = f.readings.of(b)
 		}
 		out = append(out, b)

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -90,9 +89,16 @@ func (f *Fleet) writeBinding(ctx context.Context, b binding, model *scheduler.Bi
 		return err
 	}
 	expected := f.told(assigned, model, d)
-	if expected.Object == b.Object || !f.flights.start(d.Binding, b.Object, expected.Object) {
+	if expected.Object == b.Object || f.flights.again(d.Binding) {
 		return nil
 	}
+	if b.expected {
+		// The flight that was to make it what was decided about has landed since,
+		// and may not have.
+		f.Kick()
+		return nil
+	}
+	f.flights.start(d.Binding, b.Object, expected.Object)
 	go func() {
 		again, first := f.flights.land(d.Binding, f.fly(ctx, b, assigned.Object != b.Object, model, d))
 		if again {
@@ -143,7 +149,7 @@ func (f *Fleet) current(ctx context.Context, b binding) (binding, error) {
 	if !older(b.Object, o) {
 		return b, nil
 	}
-	if o.GetUID() != b.GetUID() || o.GetGeneration() != b.GetGeneration() || !maps.Equal(o.GetAnnotations(), b.GetAnnotations()) || !maps.Equal(o.GetLabels(), b.GetLabels()) {
+	if moved(b.Object, o) {
 		return b, errMoved
 	}
 	return bindingOf(o), nil

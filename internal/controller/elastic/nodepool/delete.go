@@ -2,6 +2,7 @@ package nodepool
 
 import (
 	"context"
+	"time"
 
 	"github.com/crossplane/crossplane-runtime/v2/pkg/errors"
 	"github.com/crossplane/crossplane-runtime/v2/pkg/meta"
@@ -46,7 +47,7 @@ func (e *external) delete(ctx context.Context, cr elastic.NodePool, s *State) er
 	if err != nil || wait {
 		return err
 	}
-	e.handover = e.HandOver(cr, stays, drainTimeout(cr))
+	e.handover = e.HandOver(cr, stays, leaving(cr), drainTimeout(cr))
 	if e.busy(cr) {
 		cr.SetConditions(lifecycle.DeletionGoesOn("Waiting for the operation that is under way"))
 		return nil
@@ -84,6 +85,21 @@ func (e *external) delete(ctx context.Context, cr elastic.NodePool, s *State) er
 		cr.GetObservation().Operation = e.NewOperation("Delete", task)
 	}
 	return elastic.Deleting(cr, "node pool", err, func() error { return e.unprotect(ctx, cr, s) })
+}
+
+// leaving returns since when all nodes of a pool that is being deleted are marked;
+// zero if none is.
+func leaving(cr elastic.NodePool) time.Time {
+	last := time.Time{}
+	for _, d := range cr.GetObservation().Draining {
+		if d.StartedAt.After(last) {
+			last = d.StartedAt.Time
+		}
+	}
+	if deleted := cr.GetDeletionTimestamp().Time; !last.IsZero() && last.Before(deleted) {
+		return deleted
+	}
+	return last
 }
 
 // unprotect switches deletion protection off.

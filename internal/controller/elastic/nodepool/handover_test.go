@@ -20,6 +20,7 @@ import (
 	"regionpool.io/provider-regionpool/apis/ack/v1alpha1"
 	federationv1alpha1 "regionpool.io/provider-regionpool/apis/federation/v1alpha1"
 	fleetv1alpha1 "regionpool.io/provider-regionpool/apis/fleet/v1alpha1"
+	elasticv1alpha1 "regionpool.io/provider-regionpool/apis/v1alpha1"
 	"regionpool.io/provider-regionpool/internal/controller/elastic"
 	"regionpool.io/provider-regionpool/internal/controller/lifecycle"
 )
@@ -39,6 +40,11 @@ func TestHandover(t *testing.T) {
 	}
 	ago := func(d time.Duration) modifier {
 		return func(cr *v1alpha1.NodePool) { cr.DeletionTimestamp.Time = now.Add(-d) }
+	}
+	since := func(d time.Duration) modifier {
+		return func(cr *v1alpha1.NodePool) {
+			cr.Status.AtProvider.Draining = []elasticv1alpha1.NodeDrain{{Node: "n1", InstanceID: "i-1", StartedAt: metav1.NewTime(now.Add(-d))}}
+		}
 	}
 	type want struct {
 		calls  []string
@@ -75,22 +81,32 @@ func TestHandover(t *testing.T) {
 			want:   want{taint: fleetv1alpha1.ReleasingPool, reason: lifecycle.ReasonGoesOn},
 		},
 		"TimeOver": {
-			reason: "After the drain time-out what is left is evicted, and an event says so.", cr: []modifier{ago(16 * time.Minute), handing}, objs: []client.Object{m},
+			reason: "After the drain time-out what is left is evicted, and an event says so.", cr: []modifier{ago(time.Hour), since(16 * time.Minute), handing}, objs: []client.Object{m},
 			member: member("", node(1), owned("ReplicaSet", pod("app", "a", 1))),
 			want:   want{taint: fleetv1alpha1.ReleasingPool, reason: lifecycle.ReasonGoesOn, events: 1},
 		},
 		"TimeOverBudget": {
-			reason: "Budgets hold then as well.", cr: []modifier{ago(16 * time.Minute)}, objs: []client.Object{m},
+			reason: "Budgets hold then as well.", cr: []modifier{ago(time.Hour), since(16 * time.Minute)}, objs: []client.Object{m},
 			member: member("a", node(1), owned("ReplicaSet", pod("app", "a", 1))),
 			want:   want{pods: []string{"a"}, taint: fleetv1alpha1.ReleasingPool, reason: lifecycle.ReasonBlocked},
 		},
 		"OwnTimeout": {
 			reason: "The pool says how long.", objs: []client.Object{m},
-			cr: []modifier{func(cr *v1alpha1.NodePool) {
+			cr: []modifier{since(time.Minute), func(cr *v1alpha1.NodePool) {
 				cr.Spec.ForProvider.DrainTimeout = &metav1.Duration{Duration: 30 * time.Second}
 			}},
 			member: member("", node(1), owned("ReplicaSet", pod("app", "a", 1))),
 			want:   want{taint: fleetv1alpha1.ReleasingPool, reason: lifecycle.ReasonGoesOn},
+		},
+		"LateStart": {
+			reason: "The time runs from when fleet could see which nodes go.", cr: []modifier{ago(time.Hour)}, objs: []client.Object{m},
+			member: member("", node(1), owned("ReplicaSet", pod("app", "a", 1))),
+			want:   want{pods: []string{"a"}, taint: fleetv1alpha1.ReleasingPool, reason: lifecycle.ReasonHandover},
+		},
+		"EarlierDrain": {
+			reason: "A node that was drained before the pool was deleted says nothing of the others.", cr: []modifier{ago(time.Minute), since(time.Hour)}, objs: []client.Object{m},
+			member: member("", node(1), owned("ReplicaSet", pod("app", "a", 1))),
+			want:   want{pods: []string{"a"}, taint: fleetv1alpha1.ReleasingPool, reason: lifecycle.ReasonHandover},
 		},
 		"NoMember": {
 			reason: "Outside a federation nobody would move them.",

@@ -65,7 +65,7 @@ func (e *external) delete(ctx context.Context, cr *v1alpha1.VirtualNodePool, p *
 	if err != nil || wait {
 		return err
 	}
-	e.handover = e.HandOver(cr, stays, elastic.DefaultDrainTimeout)
+	e.handover = e.HandOver(cr, stays, ptr.Deref(cr.Status.AtProvider.DrainingSince, metav1.Time{}).Time, elastic.DefaultDrainTimeout)
 	force, wait, err := e.empty(ctx, cr)
 	if err != nil || wait {
 		return err
@@ -151,6 +151,10 @@ func (e *external) evict(ctx context.Context, cr *v1alpha1.VirtualNodePool, k ku
 		} else if !n.Spec.Unschedulable && !kube.IsVirtual(n) {
 			others++
 		}
+	}
+
+	if at := &cr.Status.AtProvider; at.DrainingSince == nil {
+		at.DrainingSince = ptr.To(metav1.NewTime(e.Clock.Now()))
 	}
 
 	left, system := 0, 0

@@ -14,9 +14,11 @@ import (
 	"github.com/crossplane/crossplane-runtime/v2/pkg/meta"
 	xpv2 "github.com/crossplane/crossplane/apis/v2/core/v2"
 
+	federationv1alpha1 "regionpool.io/provider-regionpool/apis/federation/v1alpha1"
 	"regionpool.io/provider-regionpool/apis/tke/v1alpha1"
 	elasticv1alpha1 "regionpool.io/provider-regionpool/apis/v1alpha1"
 	"regionpool.io/provider-regionpool/internal/clients/tke"
+	"regionpool.io/provider-regionpool/internal/controller/elastic"
 	"regionpool.io/provider-regionpool/internal/controller/lifecycle"
 	"regionpool.io/provider-regionpool/test/cloudsim/faults"
 )
@@ -170,6 +172,33 @@ func TestDaemonSet(t *testing.T) {
 	if len(w.pools()) > 0 {
 		t.Errorf("\nReason: pods of DaemonSets go with their node\npools: %v", w.pools())
 	}
+}
+
+// TestHandover: the pool goes and its cluster stays in the federation.
+func TestHandover(t *testing.T) {
+	w := newWorld(t, virtual(), &federationv1alpha1.Member{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "m"}, Spec: federationv1alpha1.MemberSpec{ForProvider: federationv1alpha1.MemberParameters{
+		ClusterRef: &federationv1alpha1.ClusterReference{APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "Cluster", Name: "c"},
+	}}})
+	w.until("Ready", w.ready)
+	w.run("default", "web", w.get().Status.AtProvider.Nodes[0], func(p *corev1.Pod) {
+		p.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "web", UID: "r", Controller: ptr.To(true)}}
+	})
+	quiet := func(silent bool) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.silent = silent
+	}
+	quiet(true)
+	w.delete(w.get())
+	w.passes(5)
+	w.ok(w.pass(time.Hour))
+	quiet(false)
+	w.passes(5)
+	if got := w.blocked(); !strings.HasPrefix(got, "Handover: ") {
+		t.Errorf("\nReason: its time runs from when the nodes were cordoned\nDeletionBlocked: %s", got)
+	}
+	w.ok(w.pass(elastic.DefaultDrainTimeout))
+	w.until("gone", w.isGone)
 }
 
 func TestSilentCluster(t *testing.T) {
