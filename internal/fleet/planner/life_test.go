@@ -58,6 +58,12 @@ func TestIdleNodes(t *testing.T) {
 	w.in.Now = w.in.Now.Add(time.Minute)
 	w.restart()
 	w.expect("Ten minutes idle, over a restart: released", 1, "idle")
+	w.demand(2, cpu("7"))
+	w.expect("Demand that comes at once takes back a node that was just released", 2)
+	w.in.Demands = nil
+	w.expect("It is not released again at once", 2)
+	w.in.Now = w.in.Now.Add(10 * time.Minute)
+	w.expect("It is after the delay", 1, "idle")
 	w.expect("A node that is listed stays listed", 1, "idle")
 
 	w.demand(2, cpu("7"))
@@ -266,7 +272,11 @@ func TestRandomMarkets(t *testing.T) {
 			w.in.Now = w.in.Now.Add(time.Duration(r.IntN(300)) * time.Second)
 			w.in.Demands, w.in.OnVirtual = nil, nil
 			for i := range r.IntN(3) {
-				w.deployment(int32(1+r.IntN(9)), cpu(fmt.Sprint(1+r.IntN(9)))).Binding = fmt.Sprintf("default/w%d", i)
+				d := w.deployment(int32(1+r.IntN(9)), cpu(fmt.Sprint(1+r.IntN(9))))
+				d.Binding = fmt.Sprintf("default/w%d", i)
+				if r.IntN(3) == 0 {
+					d.Workload.Kind, d.Together = "Job", true
+				}
 			}
 			if r.IntN(6) == 0 {
 				w.short([]string{"a", "b", "t"}[r.IntN(3)], w.in.Now)
@@ -274,7 +284,10 @@ func TestRandomMarkets(t *testing.T) {
 			if r.IntN(3) == 0 {
 				for _, o := range w.in.Plan.Status.Offerings {
 					if o.Registered < o.Nodes && (o.Name == "a" || o.Name == "b") {
-						w.node("ack", o.Name, fmt.Sprintf("n%d", step)+o.Name, r.IntN(2) == 0)
+						n := w.node("ack", o.Name, fmt.Sprintf("n%d", step)+o.Name, r.IntN(2) == 0)
+						if o.Name == "b" {
+							n.Status.Allocatable[corev1.ResourceCPU] = resource.MustParse("16")
+						}
 					}
 				}
 			}
@@ -304,6 +317,9 @@ func TestRandomMarkets(t *testing.T) {
 				for _, d := range w.in.Demands {
 					if d.Binding != g.Binding {
 						continue
+					}
+					if d.Together && g.Count != d.Count {
+						t.Fatalf("Seed %d, step %d: %d of %d that start together are granted", seed, step, g.Count, d.Count)
 					}
 					for range g.Count {
 						w.pod("ack", "vk-v", "default", "ReplicaSet")

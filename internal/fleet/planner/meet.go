@@ -21,11 +21,6 @@ func (p *plan) meet() error {
 	}
 	all := slices.Concat(needs, soft)
 	disentangle(all)
-	for _, n := range all {
-		if err := p.settle(n); err != nil {
-			return err
-		}
-	}
 	if err := p.packAll(all); err != nil {
 		return err
 	}
@@ -133,14 +128,16 @@ func (p *plan) packTogether(needs []*need) error {
 	return nil
 }
 
-// packWhole packs a need whose replicas start together: nothing is ordered, or
-// kept, for a part of them.
+// packWhole settles and packs a need whose replicas start together: nothing is
+// ordered, or kept, for a part of them.
 func (p *plan) packWhole(n *need) error {
 	before := p.save([]*need{n})
-	var err error
-	if n.plain {
+	err := p.settle(n)
+	switch {
+	case err != nil:
+	case n.plain:
 		err = p.packTogether([]*need{n})
-	} else {
+	default:
 		err = p.packAlone(n)
 	}
 	if err != nil {

@@ -8,14 +8,15 @@ import (
 	"regionpool.io/provider-regionpool/internal/snapshot"
 )
 
-// packAll finds nodes for all needs. If a part of replicas that start together
-// has none, it is done again without ordering any for the others.
+// packAll finds nodes for all needs, those that take pods already first. If a part
+// of replicas that start together has none, it is done again without keeping or
+// ordering any for the others.
 func (p *plan) packAll(needs []*need) error {
 	if !slices.ContainsFunc(needs, func(n *need) bool { return n.Together }) {
-		return p.packBest(needs)
+		return p.settleAndPack(needs)
 	}
 	before := p.save(needs)
-	if err := p.packBest(needs); err != nil {
+	if err := p.settleAndPack(needs); err != nil {
 		return err
 	}
 	short := false
@@ -28,6 +29,20 @@ func (p *plan) packAll(needs []*need) error {
 		return nil
 	}
 	before.restore(p)
+	return p.settleAndPack(needs)
+}
+
+// settleAndPack settles all needs that may be settled in part, and packs what is
+// left of them and all others.
+func (p *plan) settleAndPack(needs []*need) error {
+	for _, n := range needs {
+		if n.whole {
+			continue
+		}
+		if err := p.settle(n); err != nil {
+			return err
+		}
+	}
 	return p.packBest(needs)
 }
 

@@ -127,6 +127,8 @@ func (p *plan) release() {
 			}
 			o.listed = append(o.listed, i.node)
 			o.released = append(o.released, i.node)
+			// Demand may take it back in the next plan: then it is idle anew.
+			delete(seen, i.key)
 		}
 	}
 	for key := range p.memory.Idle {

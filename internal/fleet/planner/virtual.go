@@ -85,7 +85,8 @@ type allowance struct {
 }
 
 // allow finds out how many replicas of a need may start on virtual nodes, the
-// cheapest first, and puts them on the forks.
+// cheapest first, and puts them on the forks. Those that start together do so on
+// one offering: it takes all of them, or none.
 func (p *plan) allow(n *need) ([]allowance, error) {
 	if n.Reservation != "" || n.Outage != "" || n.Grounded {
 		return nil, nil
@@ -115,11 +116,15 @@ func (p *plan) allow(n *need) ([]allowance, error) {
 	slices.SortStableFunc(candidates, func(a, b candidate) int { return cmp.Compare(a.cost, b.cost) })
 	var out []allowance
 	for _, c := range candidates {
-		want := min(n.left-total(out), c.Max-c.pods-c.allowed)
-		if want <= 0 {
-			if n.left > total(out) {
+		missing := n.left - total(out)
+		want := min(missing, c.Max-c.pods-c.allowed)
+		if want <= 0 || n.Together && want < missing {
+			if missing > 0 {
 				p.note(map[string]string{c.Name: p.describe(limitMax) + " is reached"})
 			}
+			continue
+		}
+		if n.Together && p.affordable(c.offering, c.money, want) < want {
 			continue
 		}
 		got, err := p.startOn(n, c.offering, want)
@@ -142,7 +147,8 @@ func total(as []allowance) int32 {
 	return sum
 }
 
-// startOn simulates replicas on the virtual nodes of an offering.
+// startOn simulates replicas on the virtual nodes of an offering. Of those that
+// start together it leaves all on the fork, or none.
 func (p *plan) startOn(n *need, o *offering, count int32) (int32, error) {
 	m := o.member
 	t := *n.Template
@@ -165,7 +171,8 @@ func (p *plan) startOn(n *need, o *offering, count int32) (int32, error) {
 	}
 	mark := m.fork.Mark()
 	res, err := m.Simulator.Place(p.ctx, m.fork, pod, int(count))
-	if err != nil {
+	part := n.Together && res.Placed < int(count)
+	if err != nil || part {
 		m.fork.Revert(mark)
 	}
 	m.fork.Commit(mark)
@@ -175,8 +182,9 @@ func (p *plan) startOn(n *need, o *offering, count int32) (int32, error) {
 	case err != nil:
 		p.note(map[string]string{o.Name: "cannot be simulated: " + err.Error()})
 		return 0, nil
-	case res.Placed == 0:
+	case res.Placed == 0 || part:
 		p.note(map[string]string{o.Name: "does not fit: " + res.Message})
+		return 0, nil
 	}
 	return int32(res.Placed), nil
 }
@@ -228,15 +236,24 @@ func (o *offering) outside(p *plan, money int64) int64 {
 	return p.weights.ofMoney(money, o.CapacityType) * (100 - savingPercent) / 100
 }
 
+// affordable returns how many of count replicas, each for so much money an hour,
+// the limit on money allows on virtual nodes of an offering.
+func (p *plan) affordable(o *offering, money int64, count int32) int32 {
+	left, limited := p.moneyLeft()
+	if limited && !p.occupied(o.member) {
+		left -= o.member.fee
+	}
+	if !limited || money <= 0 || max(0, left)/money >= int64(count) {
+		return count
+	}
+	p.limits[limitCost] = true
+	p.note(map[string]string{o.Name: p.describe(limitCost) + " is reached"})
+	return int32(max(0, left) / money)
+}
+
 // grant replicas as far as the limit on money allows, and return how many.
 func (p *plan) grant(a allowance, count int32) int32 {
-	if left, limited := p.moneyLeft(); limited && a.money > 0 {
-		if n := int32(max(0, left) / a.money); n < count {
-			count = n
-			p.limits[limitCost] = true
-			p.note(map[string]string{a.Name: p.describe(limitCost) + " is reached"})
-		}
-	}
+	count = p.affordable(a.offering, a.money, count)
 	if count <= 0 {
 		return 0
 	}
@@ -298,20 +315,17 @@ func (p *plan) buildFor(n *need) {
 				continue
 			}
 		}
+		money := o.podPrice(requests(pod))
 		count := min(n.left, o.Max-o.pods-o.expected)
-		if left, limited := p.moneyLeft(); limited {
-			if !p.occupied(m) {
-				left -= m.fee
-			}
-			if money := o.podPrice(requests(pod)); money > 0 {
-				count = min(count, int32(max(0, left)/money))
-			}
+		if count < n.left {
+			p.note(map[string]string{o.Name: p.describe(limitMax) + " is reached"})
 		}
-		if count <= 0 {
+		count = p.affordable(o, money, count)
+		if count <= 0 || n.Together && count < n.left {
 			continue
 		}
 		o.expected += count
-		p.awaited += int64(count) * o.podPrice(requests(pod))
+		p.awaited += int64(count) * money
 		n.left -= count
 		m.demanded = true
 		p.planned += count

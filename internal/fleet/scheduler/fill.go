@@ -158,34 +158,24 @@ func (r *round) await() error {
 			}
 		}
 	}
-	marks := map[*member]snapshot.Mark{}
-	for name, m := range r.members {
-		if !m.usable() {
-			continue
-		}
-		mark := m.fork.Mark()
-		if r.removeLeaving(m, surplus[name]) {
-			marks[m] = mark
-		} else {
-			m.fork.Commit(mark)
+	freed := map[*member]bool{}
+	marks := r.mark()
+	defer revert(marks)
+	for m := range marks {
+		if r.removeLeaving(m, surplus[m.Name]) {
+			freed[m] = true
 		}
 	}
-	if len(marks) == 0 {
+	if len(freed) == 0 {
 		return nil
 	}
-	defer func() {
-		for m, mark := range marks {
-			m.fork.Revert(mark)
-			m.fork.Commit(mark)
-		}
-	}()
 	for _, w := range r.active {
 		if w.unmet == 0 {
 			continue
 		}
 		// Why it does not fit now is more to the point than why not then.
 		kept := maps.Clone(w.refusals)
-		n, err := r.fill(w, w.unmet, func(m *member) bool { _, ok := marks[m]; return ok }, map[string]int32{})
+		n, err := r.fillFreed(w, freed)
 		if err != nil {
 			return err
 		}
@@ -194,6 +184,44 @@ func (r *round) await() error {
 		w.waiting = n
 	}
 	return nil
+}
+
+// fillFreed returns how many of the replicas of a binding without a place fit
+// where pods have left. Of replicas that start together none holds room while one
+// has no place, so it counts how many more fit than before.
+func (r *round) fillFreed(w *work, freed map[*member]bool) (int32, error) {
+	if !w.Together {
+		return r.fill(w, w.unmet, func(m *member) bool { return freed[m] }, map[string]int32{})
+	}
+	marks := r.mark()
+	n, err := r.fill(w, w.missing, func(*member) bool { return true }, map[string]int32{})
+	if err != nil || n < w.missing {
+		revert(marks)
+		return max(0, n-w.placed), err
+	}
+	for m, mark := range marks {
+		m.fork.Commit(mark)
+	}
+	return w.unmet, nil
+}
+
+// mark all forks.
+func (r *round) mark() map[*member]snapshot.Mark {
+	marks := map[*member]snapshot.Mark{}
+	for _, m := range r.members {
+		if m.usable() {
+			marks[m] = m.fork.Mark()
+		}
+	}
+	return marks
+}
+
+// revert what was done to forks since they were marked.
+func revert(marks map[*member]snapshot.Mark) {
+	for m, mark := range marks {
+		m.fork.Revert(mark)
+		m.fork.Commit(mark)
+	}
 }
 
 // removeLeaving takes pods that are leaving off the fork.

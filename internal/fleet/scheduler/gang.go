@@ -243,7 +243,7 @@ func (w *work) unseenPods(m *member) []int32 {
 	rep, n := w.Reported[m.Name], w.target[m.Name]
 	counts := m.Snapshot.Workload(w.Workload)
 	left := n*w.Template.Size() - int32(counts.Total) - rep.Succeeded
-	if left <= 0 || rep.Finished || counts.Total == 0 && rep.Ready >= n {
+	if left <= 0 || rep.Finished || counts.Total == 0 && w.reported(m.Name) >= n {
 		// Pods that belong to something in between are not recognized: then what
 		// the member reports counts.
 		return out
@@ -319,10 +319,23 @@ func (r *round) remember(w *work) {
 		if m == nil || m.Snapshot == nil || w.Template == nil {
 			continue
 		}
-		scheduled := int32(m.Snapshot.Workload(w.Workload).Scheduled)
-		run += max(w.whole(scheduled), w.Reported[name].Ready)
+		counts := m.Snapshot.Workload(w.Workload)
+		if run += w.whole(int32(counts.Scheduled)); counts.Total == 0 {
+			run += w.reported(name)
+		}
 	}
 	w.state.Whole = assigned && (w.state.Whole || run > 0 && run >= w.Replicas)
+}
+
+// reported returns how many of the replicas of a gang that are assigned to a
+// member run, as the member reports. That of one that is divided does not count
+// slices: if any of it runs, all of it does.
+func (w *work) reported(name string) int32 {
+	n := w.Reported[name].Ready
+	if w.sliced() && n > 0 {
+		return w.target[name]
+	}
+	return n
 }
 
 // takeBack takes a divided gang that never ran as a whole from the members that it
@@ -409,8 +422,12 @@ func (r *round) allOrNone(w *work, n int32, place func() (int32, error)) (int32,
 			marks[m] = m.fork.Mark()
 		}
 	}
-	before := maps.Clone(w.target)
+	before, cloud := maps.Clone(w.target), w.inCloud()
 	placed, err := place()
+	w.withheld = 0
+	if placed < n {
+		w.withheld = w.inCloud() - cloud
+	}
 	for m, mark := range marks {
 		if placed < n {
 			m.fork.Revert(mark)

@@ -4,6 +4,8 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	corev1helpers "k8s.io/component-helpers/scheduling/corev1"
+	"k8s.io/klog/v2"
 
 	fleetv1alpha1 "regionpool.io/provider-regionpool/apis/fleet/v1alpha1"
 	"regionpool.io/provider-regionpool/internal/snapshot"
@@ -58,12 +60,18 @@ func isReady(p *corev1.Pod) bool {
 	})
 }
 
+func (w *work) toleratesLeaving() bool {
+	leaving := corev1.Taint{Key: fleetv1alpha1.TaintReleasing, Value: fleetv1alpha1.ReleasingPool, Effect: corev1.TaintEffectNoSchedule}
+	return w.Template != nil && corev1helpers.TolerationsTolerateTaint(klog.Background(), w.Template.Spec.Spec.Tolerations, &leaving, false)
+}
+
 // leaving returns how many of the replicas assigned to a member are on nodes that
 // leave, and how many of them are Ready. What was cut and is not gone yet is
-// there: pods on these nodes are deleted first.
+// there: pods on these nodes are deleted first. A workload that tolerates the
+// taint of these nodes is left to its eviction: substitutes would land there too.
 func (r *round) leaving(w *work, name string) leavers {
 	m := r.members[name]
-	if m == nil || m.onLeaving == nil || !m.usable() || !w.Movable || !w.steerable() {
+	if m == nil || m.onLeaving == nil || !m.usable() || !w.Movable || !w.steerable() || w.toleratesLeaving() {
 		return leavers{}
 	}
 	l := m.onLeaving[w.Workload]

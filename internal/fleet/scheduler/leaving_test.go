@@ -61,6 +61,15 @@ func TestNodesLeave(t *testing.T) {
 			},
 			want: want{Targets: targetsOf{"ack": 2}, Unmet: 2},
 		},
+		"ToleratesAll": {
+			reason: "Substitutes of what tolerates everything would land on the nodes that go, and leave as well: it is evicted.",
+			build: func(w *tester) {
+				w.member("ack", 1, node("old", "32", goes), node("new", "8"))
+				w.binding("web", 2, "3", targetsOf{"ack": 2}).Template.Spec.Spec.Tolerations = []corev1.Toleration{{Operator: corev1.TolerationOpExists}}
+				on(w, "ack", "old", true, true)
+			},
+			want: want{Targets: targetsOf{"ack": 2}},
+		},
 		"NotReadyYet": {
 			reason: "While a substitute is not Ready none is cut: its ReplicaSet would delete the substitute.",
 			build: func(w *tester) {

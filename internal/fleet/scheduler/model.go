@@ -378,8 +378,9 @@ type Demand struct {
 	// Grounded replicas are not granted on virtual nodes: they are groups of
 	// pods, or start together with others that fit elsewhere.
 	Grounded bool
-	// Together says that nothing should be ordered for a part of the replicas:
-	// they start all at once.
+	// Together says that nothing should be ordered, or kept, for a part of the
+	// replicas: they start all at once. Those that have room on rented nodes are
+	// counted too, for else others would get it, or the nodes be given back.
 	Together bool
 	// Outage is not empty if a self-built member became silent a moment ago:
 	// nothing more should be ordered for the demand before it is known whether

@@ -39,6 +39,9 @@ func (r *round) output() Output {
 		}
 		d := Demand{Binding: w.ID, Pool: w.Pool, Workload: w.Workload, Template: w.Template, Count: w.unmet, Refused: w.Refused, Tolerates: w.Tolerates, Outage: w.outage, Grounded: w.grounded(), Together: w.Together}
 		if len(w.holds) == 0 {
+			// Room on rented nodes is kept for them by the planner, what is held for
+			// them without it.
+			d.Count += w.withheld
 			others = append(others, d)
 			continue
 		}

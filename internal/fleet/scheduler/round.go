@@ -123,6 +123,9 @@ type work struct {
 	// missing replicas have no place where they may stay, leaving ones of them
 	// still run in members that drain; placed got a place in this round.
 	missing, leaving, placed int32
+	// withheld replicas have room on rented nodes, and do not start because others
+	// with which they start together have none.
+	withheld int32
 
 	unmet, waiting, moving int32
 	// settling replicas do not go to the cloud yet.

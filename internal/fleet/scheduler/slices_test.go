@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 func TestSlices(t *testing.T) {
@@ -89,6 +90,15 @@ func TestSlices(t *testing.T) {
 				w.binding("web", 3, "8", nil)
 			},
 			want: map[string]want{"default/train": {Targets: targetsOf{}, Unmet: 1}, "default/web": {Targets: targetsOf{"idc-a": 2, "idc-b": 1}, Changed: true}},
+		},
+		"OthersLeave": {
+			reason: "A pod that leaves makes no room for it: the one is not waited for.",
+			build: func(w *tester) {
+				w.member("idc-a", 0, append(nodes(3, "a", "8"), node("small", "1"))...)
+				w.pod("idc-a", "gone", "small", "1", true).DeletionTimestamp = &metav1.Time{Time: epoch.Add(time.Second)}
+				train(w, nil)
+			},
+			want: map[string]want{"default/train": {Targets: targetsOf{}, Unmet: 1}},
 		},
 		"SliceIsWhole": {
 			reason: "Each member has room for half a slice: that is none.",
